@@ -1,0 +1,24 @@
+//! Howdah: a PostgreSQL wire-protocol proxy that pools connections a transaction at a time.
+//!
+//! The crate is one house with floors; a room may import from the floors below it only, and the rooms
+//! of one floor do not know each other (`tests/architecture.rs` fails the build otherwise).
+//!
+//! | floor | room | what it is for |
+//! | --- | --- | --- |
+//! | F6 | [`app`] | the only room that knows every other: build, reload, drain, signals, subcommands |
+//! | F6 | [`demo`] | a throw-away Postgres with sample tenants and a Howdah in front of it |
+//! | F5 | [`admin`] | HTTP: metrics and health |
+//! | F5 | [`relay`] | one client's life: the only room that holds both sockets |
+//! | F4 | [`pool`] | queue and slots (pure), pool, lease, health, registry |
+//! | F3 | [`frontend`] | accept, TLS, startup, client login |
+//! | F3 | [`backend`] | connect, server login, one server connection, cancel |
+//! | F2 | [`session`] | pure: transaction state, prepared statements, settings, verdicts |
+//! | F2 | [`auth`] | pure: SCRAM on both sides, md5, verifiers |
+//! | F1 | [`net`] | listener, stream (tcp, tls, unix), TLS |
+//! | F1 | [`observe`] | metrics and timings |
+//! | F1 | [`config`] | raw (as typed) → checked (valid) |
+//! | F0 | [`wire`] | frames, readers and writers of single messages |
+//! | F0 | [`sql`] | lexer and classification |
+//! | F0 | [`ids`] | newtypes and words that rooms share |
+
+pub mod ids;
