@@ -22,3 +22,6 @@
 //! | F0 | [`ids`] | newtypes and words that rooms share |
 
 pub mod ids;
+pub mod session;
+pub mod sql;
+pub mod wire;

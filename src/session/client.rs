@@ -1,0 +1,596 @@
+//! One client's side: what each of its frames becomes.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::expect::{Expect, Kind, Undo};
+use super::server::{ServerSession, is_reserved};
+use super::settings::Settings;
+use super::statement::{ClientStatements, Intern, Statement};
+use crate::sql;
+use crate::wire::{self, Malformed, PgError, Target, back, front};
+
+/// How names of prepared statements travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The server connection changes between transactions: names are Howdah's own on every server.
+    Pooled,
+    /// The server connection is the client's until it leaves: everything passes as it stands.
+    Exclusive,
+    /// As `Pooled`, with `max_prepared_statements = 0`: named statements are refused.
+    PooledWithoutStatements,
+}
+
+/// What becomes of a client's frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the server as it stands.
+    Forward,
+    /// So many of its bytes (header included) are dealt with: something else was written in their place, or
+    /// nothing. Bytes behind them go to the server as they stand.
+    Rewritten(usize),
+    /// It was answered without a server.
+    Reply,
+    /// It means nothing here, as Postgres has it: drop it.
+    Ignore,
+    /// It needs a server connection; ask again with one.
+    NeedServer,
+    /// The client says goodbye.
+    Terminate,
+}
+
+/// What travels with one client from server connection to server connection.
+#[derive(Debug)]
+pub struct ClientSession {
+    mode: Mode,
+    standard_strings: bool,
+    /// A frame was refused before any server saw its batch: drop all up to its Sync.
+    skip_until_sync: bool,
+    statements: ClientStatements,
+    pub(super) settings: Arc<Settings>,
+    /// What the client asked for when it connected: `DISCARD ALL` goes back to it.
+    startup: Arc<Settings>,
+    /// Stands for `search_path`: the same text means another statement under another one.
+    scope: u64,
+}
+
+/// The bytes of a frame that are at hand, and whether these are all.
+struct Given<'a> {
+    frame: &'a [u8],
+    body: &'a [u8],
+    whole: bool,
+    len: usize,
+}
+
+/// Where a judged frame's consequences go.
+struct To<'a> {
+    server: &'a mut ServerSession,
+    out: &'a mut Vec<u8>,
+    replies: &'a mut Vec<u8>,
+    intern: &'a dyn Intern,
+}
+
+impl ClientSession {
+    /// A client that has just logged in with these settings.
+    pub fn new(mode: Mode, settings: Arc<Settings>) -> Self {
+        let mut session = Self {
+            mode,
+            standard_strings: true,
+            skip_until_sync: false,
+            statements: ClientStatements::default(),
+            startup: Arc::clone(&settings),
+            settings,
+            scope: 0,
+        };
+        session.settings_changed();
+        session
+    }
+
+    /// What this client's transactions must run with.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// How many named statements the client has.
+    pub fn statements(&self) -> usize {
+        self.statements.len()
+    }
+
+    fn settings_changed(&mut self) {
+        self.standard_strings = self.settings.get("standard_conforming_strings") != Some("off");
+        self.scope = self.settings.get("search_path").map_or(0, |path| {
+            let mut hasher = DefaultHasher::new();
+            path.hash(&mut hasher);
+            hasher.finish()
+        });
+    }
+
+    pub(super) fn note_setting(&mut self, name: &str, value: &str) {
+        if self.settings.get(name) != Some(value) {
+            self.settings = Arc::new(self.settings.with(name, value));
+            self.settings_changed();
+        }
+    }
+
+    pub(super) fn reset_settings(&mut self) {
+        self.settings = Arc::clone(&self.startup);
+        self.settings_changed();
+    }
+
+    pub(super) fn forget_statements(&mut self) {
+        self.statements.clear();
+    }
+
+    pub(super) fn set_unnamed(&mut self, statement: Option<Arc<Statement>>) {
+        self.statements.unnamed = statement;
+    }
+
+    pub(super) fn undo(&mut self, undo: &Undo) {
+        match undo {
+            Undo::Undefine(name) => {
+                self.statements.remove(name);
+            }
+            Undo::Define(name, statement) => self.statements.insert(name, Arc::clone(statement)),
+            Undo::Unnamed(statement) => self.statements.unnamed.clone_from(statement),
+        }
+    }
+
+    /// An error's body with the client's name in place of Howdah's, where it names a statement.
+    pub(super) fn rename_in(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let (name, own) = self.statements.find_name(body)?;
+        let at = memchr::memmem::find(body, own)?;
+        let mut renamed = body.get(..at)?.to_vec();
+        renamed.extend_from_slice(name);
+        renamed.extend_from_slice(body.get(at + own.len()..)?);
+        Some(renamed)
+    }
+
+    /// Judges a frame of a client that has no server connection. What is answered goes to `replies`.
+    ///
+    /// # Errors
+    /// A frame that makes no sense here: the connection must be closed with this error.
+    pub fn without_server(&mut self, frame: &[u8], replies: &mut Vec<u8>) -> Result<Verdict, PgError> {
+        let Some((&tag, body)) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?))) else {
+            return Err(PgError::protocol_violation("a frame without a header"));
+        };
+        match tag {
+            front::TERMINATE => Ok(Verdict::Terminate),
+            front::SYNC => {
+                no_body(body)?;
+                self.skip_until_sync = false;
+                wire::ready_for_query(replies, b'I');
+                Ok(Verdict::Reply)
+            }
+            _ if self.skip_until_sync => Ok(Verdict::Ignore),
+            // Postgres ignores these outside a COPY: a client may still be sending when its COPY has failed.
+            front::COPY_DATA | front::COPY_DONE | front::COPY_FAIL => Ok(Verdict::Ignore),
+            front::FLUSH => no_body(body).map(|()| Verdict::Ignore),
+            front::CLOSE if self.mode != Mode::Exclusive => {
+                match wire::target(body).map_err(malformed)? {
+                    Target::Statement(b"") => self.statements.unnamed = None,
+                    Target::Statement(name) => {
+                        self.statements.remove(name);
+                    }
+                    Target::Portal(_) => {} // portals end with their transaction, and none is open
+                }
+                replies.extend_from_slice(&[back::CLOSE_COMPLETE, 0, 0, 0, 4]);
+                Ok(Verdict::Reply)
+            }
+            front::PASSWORD => Err(PgError::protocol_violation("unexpected password message")),
+            _ => Ok(Verdict::NeedServer),
+        }
+    }
+
+    /// Refuses the frame that [`Self::without_server`] wanted a server for: no server has seen anything of
+    /// its batch. The session goes on.
+    pub fn refuse(&mut self, tag: u8, error: &PgError, replies: &mut Vec<u8>) {
+        self.refuse_with(tag, &error.to_bytes(), replies);
+    }
+
+    /// As [`Self::refuse`], with an `ErrorResponse` as it came.
+    pub fn refuse_with(&mut self, tag: u8, error: &[u8], replies: &mut Vec<u8>) {
+        replies.extend_from_slice(error);
+        if matches!(tag, front::QUERY | front::FUNCTION_CALL) {
+            wire::ready_for_query(replies, b'I');
+        } else {
+            self.skip_until_sync = true;
+        }
+    }
+
+    /// Judges a frame of a client that has a server connection. `frame` is the whole frame, or the first
+    /// part of one of `len` bytes in all. What goes to the server in its place or ahead of it is appended to
+    /// `out`, what the client gets at once to `replies`.
+    ///
+    /// # Errors
+    /// A malformed frame: the connection must be closed with this error.
+    pub fn with_server(
+        &mut self,
+        server: &mut ServerSession,
+        frame: &[u8],
+        len: usize,
+        out: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+        intern: &dyn Intern,
+    ) -> Result<Verdict, PgError> {
+        let Some((&tag, body)) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?))) else {
+            return Err(PgError::protocol_violation("a frame without a header"));
+        };
+        let given = Given { frame, body, whole: frame.len() == len, len };
+        let mut to = To { server, out, replies, intern };
+        match tag {
+            front::TERMINATE => return Ok(Verdict::Terminate),
+            front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
+            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
+            // The server ignores all of it; so the books need no entry either.
+            _ if to.server.discarding => return Ok(Verdict::Ignore),
+            front::QUERY => return self.query(&given, &mut to),
+            front::FUNCTION_CALL => {
+                to.server.replay_ok = false;
+                to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+                return Ok(Verdict::Forward);
+            }
+            front::COPY_DATA => return Ok(Verdict::Forward),
+            front::COPY_DONE | front::COPY_FAIL => {
+                to.server.copy_in = false;
+                to.server.push(Expect::new(Kind::CopyEnd, true), to.replies);
+                return Ok(Verdict::Forward);
+            }
+            _ => {}
+        }
+        to.server.record(given.frame, given.whole);
+        if tag == front::FLUSH {
+            return no_body(body).map(|()| Verdict::Forward);
+        }
+        to.server.unsynced = true;
+        if self.mode == Mode::Pooled {
+            to.server.close_stale(to.out);
+        }
+        match tag {
+            front::PARSE => self.parse(&given, &mut to),
+            front::BIND => self.bind(&given, &mut to),
+            front::DESCRIBE => self.describe(&given, &mut to),
+            front::CLOSE => self.close(&given, &mut to),
+            _ => {
+                to.server.push(Expect::new(Kind::Execute, true), to.replies);
+                Ok(Verdict::Forward)
+            }
+        }
+    }
+
+    /// Judges the frames of a batch again, after a stale statement was found in it.
+    ///
+    /// # Errors
+    /// As [`Self::with_server`]; the frames were judged before, so none is expected.
+    pub fn replay(
+        &mut self,
+        server: &mut ServerSession,
+        out: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+        intern: &dyn Intern,
+    ) -> Result<(), PgError> {
+        let frames = server.take_replay(out);
+        let mut rest = frames.as_slice();
+        while let Ok(Some(head)) = wire::header(wire::Side::Frontend, rest) {
+            let Some((frame, tail)) = rest.split_at_checked(head.len) else { break };
+            match self.with_server(server, frame, frame.len(), out, replies, intern)? {
+                Verdict::Forward => out.extend_from_slice(frame),
+                Verdict::Rewritten(n) => out.extend_from_slice(frame.get(n..).unwrap_or_default()),
+                _ => {}
+            }
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+        if to.server.copy_in {
+            // Postgres ignores it there, and sends no ReadyForQuery for it.
+            return Verdict::Ignore;
+        }
+        to.server.record(given.frame, true);
+        to.server.unsynced = false;
+        to.server.discarding = false;
+        to.server.barrier |= std::mem::take(&mut to.server.barrier_at_sync);
+        to.server.push(Expect::new(Kind::Sync, true), to.replies);
+        Verdict::Forward
+    }
+
+    fn query(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        let text = match given.body.split_last() {
+            Some((0, text)) if given.whole && memchr::memchr(0, text).is_none() => text,
+            _ if given.whole => {
+                return Err(PgError::protocol_violation("Query: text is not terminated by its only NUL"));
+            }
+            _ => given.body,
+        };
+        to.server.replay_ok = false;
+        if self.mode != Mode::Exclusive {
+            // A simple query drops the unnamed statement.
+            self.statements.unnamed = None;
+            to.server.unnamed = None;
+            let traits = sql::traits(text, self.standard_strings);
+            to.server.tainted |= traits.changes_session || !given.whole;
+            if traits.discard_all || traits.deallocate == Some(sql::Deallocate::All) {
+                to.server.barrier = true;
+            } else if let Some(which) = traits.deallocate {
+                return Ok(self.deallocate_simple(&which.name(), to));
+            }
+        }
+        // It ends the implicit transaction of frames before it, like a Sync.
+        to.server.unsynced = false;
+        to.server.push(Expect::new(Kind::Query, true), to.replies);
+        Ok(Verdict::Forward)
+    }
+
+    /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so
+    /// it gets one to deallocate that means nothing.
+    fn deallocate_simple(&mut self, name: &[u8], to: &mut To<'_>) -> Verdict {
+        let ours = !to.server.unsynced && self.statements.remove(name).is_some();
+        let verdict = if ours {
+            prepare_dummy(to);
+            wire::sync(to.out);
+            to.server.push(Expect::new(Kind::Sync, false), to.replies);
+            wire::query(to.out, DEALLOCATE_DUMMY);
+            Verdict::Rewritten(usize::MAX)
+        } else {
+            Verdict::Forward
+        };
+        to.server.unsynced = false;
+        to.server.push(Expect::new(Kind::Query, true), to.replies);
+        verdict
+    }
+
+    fn parse(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        if self.mode == Mode::Exclusive {
+            to.server.push(Expect::new(Kind::Parse, true), to.replies);
+            return Ok(Verdict::Forward);
+        }
+        let parse = wire::parse(given.body).map_err(malformed)?;
+        if parse.name.is_empty() {
+            return Ok(self.parse_unnamed(given, &parse, to));
+        }
+        if self.mode == Mode::PooledWithoutStatements {
+            let error = PgError::error("0A000", "named prepared statements are not supported by this pool")
+                .hint("Set max_prepared_statements above 0, or pool_mode = \"session\".");
+            return Ok(fail(error, to));
+        }
+        let known = self.statements.get(parse.name).is_some();
+        if !known && !self.statements.has_room(parse.body.len()) {
+            let error = PgError::error("54000", "too many prepared statements in this session")
+                .hint("Close statements that are not used any more.");
+            return Ok(fail(error, to));
+        }
+        let statement = to.intern.intern(parse.body, self.scope, self.standard_strings);
+        if known {
+            // Prepared under its own name a second time, the server raises the error that the client is due.
+            ensure(&statement, to);
+            wire::parse_into(to.out, &statement.name, &statement.body);
+            to.server.push(Expect::new(Kind::Parse, true), to.replies);
+            return Ok(Verdict::Rewritten(given.len));
+        }
+        let undo = Undo::Undefine(parse.name.into());
+        self.statements.insert(parse.name, Arc::clone(&statement));
+        // In a failed transaction the server refuses most texts; only it can say so.
+        let failed = to.server.status() == b'E' && to.server.expect.is_empty() && !statement.ends_transaction;
+        if to.server.statements.touch(statement.id) && !failed {
+            let mut entry = Expect::new(Kind::Synthetic(back::PARSE_COMPLETE), true).undo(undo);
+            entry.replay_end = to.server.replay.len();
+            to.server.push(entry, to.replies);
+        } else {
+            evict(to);
+            wire::parse_into(to.out, &statement.name, &statement.body);
+            to.server.statements.insert(Arc::clone(&statement));
+            to.server.push(Expect::new(Kind::Parse, true).statement(statement).undo(undo), to.replies);
+        }
+        Ok(Verdict::Rewritten(given.len))
+    }
+
+    fn parse_unnamed(&mut self, given: &Given<'_>, parse: &wire::Parse<'_>, to: &mut To<'_>) -> Verdict {
+        let mut verdict = Verdict::Forward;
+        let statement =
+            to.intern.unnamed(ClientStatements::unnamed_body(parse.body), self.standard_strings);
+        let which = sql::traits(parse.query, self.standard_strings).deallocate;
+        if let Some(which) = which.filter(|w| *w != sql::Deallocate::All) {
+            if self.statements.remove(&which.name()).is_some() {
+                prepare_dummy(to);
+                let mut body = DEALLOCATE_DUMMY.to_vec();
+                body.extend_from_slice(&[0, 0, 0]);
+                wire::parse_into(to.out, b"", &body);
+                verdict = Verdict::Rewritten(given.len);
+            }
+        }
+        let before = self.statements.unnamed.replace(Arc::clone(&statement));
+        to.server.unnamed = Some(statement.id);
+        to.server.push(Expect::new(Kind::Parse, true).undo(Undo::Unnamed(before)), to.replies);
+        verdict
+    }
+
+    fn bind(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        if self.mode == Mode::Exclusive {
+            to.server.push(Expect::new(Kind::Bind, true), to.replies);
+            return Ok(Verdict::Forward);
+        }
+        let Some(bind) = wire::bind_head(given.body) else {
+            return Err(PgError::protocol_violation("Bind: names are not terminated"));
+        };
+        let Some(statement) = self.lookup(bind.statement, to) else {
+            to.server.push(Expect::new(Kind::Bind, true), to.replies);
+            return Ok(guard_bind(given, &bind, to));
+        };
+        to.server.tainted |= statement.changes_session;
+        to.server.barrier_at_sync |= statement.drops_all;
+        let unnamed = bind.statement.is_empty();
+        let name = if unnamed { &b""[..] } else { &statement.name };
+        let verdict = write_bind(given, &bind, name, to);
+        let mut entry = Expect::new(Kind::Bind, true);
+        if !unnamed {
+            entry = entry.statement(statement);
+        }
+        to.server.push(entry, to.replies);
+        Ok(verdict)
+    }
+
+    /// The statement that the client means, made present on the server; `None` if there is none, and then
+    /// the server has none of that name either.
+    fn lookup(&self, name: &[u8], to: &mut To<'_>) -> Option<Arc<Statement>> {
+        if !name.is_empty() {
+            let statement = Arc::clone(self.statements.get(name)?);
+            ensure(&statement, to);
+            return Some(statement);
+        }
+        let statement = self.statements.unnamed.clone();
+        if let Some(statement) = &statement {
+            if to.server.unnamed == Some(statement.id) {
+                return Some(Arc::clone(statement));
+            }
+            if !statement.body.is_empty() {
+                wire::parse_into(to.out, b"", &statement.body);
+                to.server.unnamed = Some(statement.id);
+                to.server.push(Expect::new(Kind::Parse, false), to.replies);
+                return Some(Arc::clone(statement));
+            }
+        }
+        // Whatever unnamed statement is left on the server, it is another client's.
+        wire::close_statement(to.out, b"");
+        to.server.unnamed = None;
+        to.server.push(Expect::new(Kind::Close, false), to.replies);
+        None
+    }
+
+    fn describe(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        let mut entry = Expect::new(Kind::Describe, true);
+        let mut verdict = Verdict::Forward;
+        if self.mode != Mode::Exclusive {
+            if let Target::Statement(name) = wire::target(given.body).map_err(malformed)? {
+                match self.lookup(name, to) {
+                    Some(statement) if !name.is_empty() => {
+                        write_target(front::DESCRIBE, &statement.name, to);
+                        verdict = Verdict::Rewritten(given.len);
+                        entry = entry.statement(statement);
+                    }
+                    None if is_reserved(name) => {
+                        write_target(front::DESCRIBE, &foreign(name), to);
+                        verdict = Verdict::Rewritten(given.len);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        to.server.push(entry, to.replies);
+        Ok(verdict)
+    }
+
+    fn close(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        let target = wire::target(given.body).map_err(malformed)?;
+        let mut entry = Expect::new(Kind::Close, true);
+        match target {
+            Target::Statement(name) if self.mode != Mode::Exclusive && !name.is_empty() => {
+                // It stays on the server for others. Closing what does not exist is no error either.
+                let mut entry = Expect::new(Kind::Synthetic(back::CLOSE_COMPLETE), true);
+                entry.replay_end = to.server.replay.len();
+                if let Some(statement) = self.statements.remove(name) {
+                    entry = entry.undo(Undo::Define(name.into(), statement));
+                }
+                to.server.push(entry, to.replies);
+                return Ok(Verdict::Rewritten(given.len));
+            }
+            Target::Statement(_) if self.mode != Mode::Exclusive => {
+                entry = entry.undo(Undo::Unnamed(self.statements.unnamed.take()));
+                to.server.unnamed = None;
+            }
+            _ => {}
+        }
+        to.server.push(entry, to.replies);
+        Ok(Verdict::Forward)
+    }
+}
+
+/// A statement that exists only to be deallocated.
+const DUMMY: &[u8] = b"howdah_gone";
+const DEALLOCATE_DUMMY: &[u8] = b"DEALLOCATE howdah_gone";
+
+fn malformed(what: Malformed) -> PgError {
+    PgError::protocol_violation(what.0)
+}
+
+fn no_body(body: &[u8]) -> Result<(), PgError> {
+    if body.is_empty() {
+        Ok(())
+    } else {
+        Err(PgError::protocol_violation("bytes in a message that has no body"))
+    }
+}
+
+/// Prepares the dummy; an empty text prepares in a failed transaction too.
+fn prepare_dummy(to: &mut To<'_>) {
+    wire::close_statement(to.out, DUMMY);
+    to.server.push(Expect::new(Kind::Close, false), to.replies);
+    wire::parse_into(to.out, DUMMY, &[0, 0, 0]);
+    to.server.push(Expect::new(Kind::Parse, false), to.replies);
+}
+
+/// Makes the server raise an error here, where its place among the replies and its effect on the
+/// transaction are as they should be, and shows `error` in its place.
+fn fail(error: PgError, to: &mut To<'_>) -> Verdict {
+    wire::parse_into(to.out, b"", b"howdah refuses this\0\0\0");
+    to.server.unnamed = None;
+    let mut entry = Expect::new(Kind::Parse, true);
+    entry.error = Some(Box::new(error));
+    to.server.push(entry, to.replies);
+    Verdict::Rewritten(usize::MAX)
+}
+
+fn evict(to: &mut To<'_>) {
+    while let Some(old) = to.server.statements.make_room() {
+        wire::close_statement(to.out, &old.name);
+        to.server.push(Expect::new(Kind::Close, false).statement(old), to.replies);
+    }
+}
+
+/// Prepares a statement on the server if it is not there.
+fn ensure(statement: &Arc<Statement>, to: &mut To<'_>) {
+    if to.server.statements.touch(statement.id) {
+        return;
+    }
+    evict(to);
+    wire::parse_into(to.out, &statement.name, &statement.body);
+    to.server.statements.insert(Arc::clone(statement));
+    to.server.push(Expect::new(Kind::Parse, false).statement(Arc::clone(statement)), to.replies);
+}
+
+/// A name that no server has, for a name of a client that looks like one of Howdah's.
+fn foreign(name: &[u8]) -> Vec<u8> {
+    [b"?", name].concat()
+}
+
+fn write_target(tag: u8, name: &[u8], to: &mut To<'_>) {
+    wire::frame(to.out, tag, |out| {
+        out.push(b'S');
+        out.extend_from_slice(name);
+        out.push(0);
+    });
+}
+
+/// A Bind of a statement that does not exist: the server says so, whatever the name.
+fn guard_bind(given: &Given<'_>, bind: &wire::Bind<'_>, to: &mut To<'_>) -> Verdict {
+    if is_reserved(bind.statement) {
+        write_bind(given, bind, &foreign(bind.statement), to)
+    } else {
+        Verdict::Forward
+    }
+}
+
+/// Writes the front of a Bind with another statement name; formats and parameters follow as they stand.
+fn write_bind(given: &Given<'_>, bind: &wire::Bind<'_>, name: &[u8], to: &mut To<'_>) -> Verdict {
+    if name == bind.statement {
+        return Verdict::Forward;
+    }
+    let word = given.len - 1 - bind.statement.len() + name.len();
+    to.out.push(front::BIND);
+    to.out.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_be_bytes());
+    to.out.extend_from_slice(bind.portal);
+    to.out.push(0);
+    to.out.extend_from_slice(name);
+    to.out.push(0);
+    Verdict::Rewritten(5 + bind.rest)
+}

@@ -1,0 +1,84 @@
+//! What a server connection still owes, in the order of the frames that went out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::statement::Statement;
+use crate::wire::PgError;
+
+/// Which frame a reply belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `ParseComplete`.
+    Parse,
+    /// `BindComplete`.
+    Bind,
+    /// `RowDescription` or `NoData`, after a `ParameterDescription` if it was a statement's.
+    Describe,
+    /// Rows or COPY, then `CommandComplete`, `EmptyQueryResponse` or `PortalSuspended`.
+    Execute,
+    /// `CloseComplete`.
+    Close,
+    /// `ReadyForQuery`.
+    Sync,
+    /// Anything of a simple query, then `ReadyForQuery`.
+    Query,
+    /// `FunctionCallResponse`, then `ReadyForQuery`.
+    FunctionCall,
+    /// `CopyDone` or `CopyFail` went out here; nothing is owed for it.
+    CopyEnd,
+    /// A reply of five bytes that Howdah itself gives when it is its turn.
+    Synthetic(u8),
+}
+
+/// What to take back when a frame was skipped, because an earlier one of its batch failed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// The client's name was not defined after all.
+    Undefine(Box<[u8]>),
+    /// The client's name was not closed after all.
+    Define(Box<[u8]>, Arc<Statement>),
+    /// The client's unnamed statement is still this one.
+    Unnamed(Option<Arc<Statement>>),
+}
+
+/// One entry of the queue.
+#[derive(Debug)]
+pub struct Expect {
+    /// What is owed.
+    pub kind: Kind,
+    /// False for frames that Howdah put in: their replies are swallowed (but for errors).
+    pub shown: bool,
+    /// Parse: what gets prepared under its own name. Close: what is evicted. Bind and Describe: what is used.
+    pub statement: Option<Arc<Statement>>,
+    /// For a skipped frame.
+    pub undo: Option<Box<Undo>>,
+    /// Shown in place of the server's error: the frame was made to fail.
+    pub error: Option<Box<PgError>>,
+    /// Bytes of the batch's replay buffer that are answered once this is.
+    pub replay_end: usize,
+}
+
+impl Expect {
+    /// An entry with nothing but its kind.
+    pub fn new(kind: Kind, shown: bool) -> Self {
+        Self { kind, shown, statement: None, undo: None, error: None, replay_end: 0 }
+    }
+
+    /// With a statement.
+    #[must_use]
+    pub fn statement(mut self, statement: Arc<Statement>) -> Self {
+        self.statement = Some(statement);
+        self
+    }
+
+    /// With what to take back.
+    #[must_use]
+    pub fn undo(mut self, undo: Undo) -> Self {
+        self.undo = Some(Box::new(undo));
+        self
+    }
+}
+
+/// The queue.
+pub(super) type Queue = VecDeque<Expect>;

@@ -1,0 +1,32 @@
+//! What a client and a server connection are in the middle of (floor 2, pure).
+//!
+//! What it is for: judging every frame. [`ClientSession`] is what belongs to one client and travels with it
+//! from server connection to server connection: its prepared statements and settings. [`ServerSession`] is
+//! what belongs to one server connection: the replies that it owes, what is prepared on it, its settings and
+//! transaction status. The relay moves the bytes.
+//!
+//! May import: `wire`, `sql`, `ids`. Knows no socket, no clock, no lock.
+//!
+//! Invariants:
+//! - One [`Expect`](expect::Expect) is queued for each reply that the server will send, in the order of the
+//!   frames that went out; a reply that fits none is a protocol violation, and the connection is closed.
+//! - Nothing is remembered as prepared on a server before its `ParseComplete` is certain: whatever an error
+//!   skips is undone, in reverse.
+//! - Replies that Howdah makes itself stand in the same queue, so they never overtake a server's.
+//! - A server connection is free for another client only when [`ServerSession::is_free`] says so.
+
+mod client;
+mod expect;
+mod preamble;
+mod server;
+mod settings;
+mod statement;
+
+pub use client::{ClientSession, Mode, Verdict};
+pub use expect::{Expect, Kind};
+pub use server::{Action, ServerSession, Violation, needs_body};
+pub use settings::{Settings, is_settable};
+pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What goes out ahead of a client's first frame, so that its transaction finds its settings.
+
+use super::client::ClientSession;
+use super::expect::{Expect, Kind};
+use super::server::ServerSession;
+use crate::wire;
+
+const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0\0\0";
+
+impl ServerSession {
+    /// Writes what brings this connection's settings to the client's, in one transaction: all or nothing.
+    /// Returns false, and writes nothing, when there is no difference. While [`Self::is_preparing`] holds,
+    /// its replies are to come and the client's frames wait for them.
+    ///
+    /// Values travel as parameters, so no quoting is needed, whatever `standard_conforming_strings` and
+    /// `client_encoding` are; names were checked at login.
+    pub fn preamble(&mut self, client: &ClientSession, out: &mut Vec<u8>) -> bool {
+        let (have, want) = (self.settings(), client.settings());
+        if have.id() == want.id() {
+            return false;
+        }
+        let resets: Vec<String> =
+            have.iter().filter(|(name, _)| want.get(name).is_none()).map(|(name, _)| name.to_owned()).collect();
+        let sets: Vec<(String, String)> = want
+            .iter()
+            .filter(|(name, value)| have.get(name) != Some(value))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        for name in &resets {
+            self.run(out, format!("RESET {name}\0\0\0").as_bytes(), &[]);
+        }
+        for (name, value) in &sets {
+            self.run(out, SET, &[name.as_bytes(), value.as_bytes()]);
+        }
+        wire::sync(out);
+        self.expect.push_back(Expect::new(Kind::Sync, false));
+        self.unnamed = None;
+        self.begin_preamble();
+        true
+    }
+
+    fn run(&mut self, out: &mut Vec<u8>, parse: &[u8], params: &[&[u8]]) {
+        wire::parse_into(out, b"", parse);
+        wire::bind(out, b"", params);
+        wire::execute(out);
+        for kind in [Kind::Parse, Kind::Bind, Kind::Execute] {
+            self.expect.push_back(Expect::new(kind, false));
+        }
+    }
+
+    /// Writes a query of Howdah's own whose replies are swallowed, such as `server_reset_query`. The
+    /// connection must be quiet; [`Self::is_quiet`] tells when it is done, [`Self::take_preamble_error`]
+    /// whether it failed.
+    pub fn own_query(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        wire::query(out, text);
+        self.expect.push_back(Expect::new(Kind::Query, false));
+        self.begin_preamble();
+    }
+}

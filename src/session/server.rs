@@ -1,0 +1,528 @@
+//! One server connection's side: its replies are matched with what was sent.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::client::ClientSession;
+use super::expect::{Expect, Kind, Queue, Undo};
+use super::settings::{Settings, is_settable};
+use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
+use crate::wire::{self, ErrorFields, back};
+
+/// The most bytes of a batch that are kept to run it again.
+const MAX_REPLAY: usize = 64 << 10;
+/// A queue or buffer that grew beyond this is given back when the connection is free.
+const KEEP: usize = 256;
+
+/// A server's message that fits nothing that was asked. The connection cannot be trusted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation(
+    /// What was wrong.
+    pub &'static str,
+);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// What to do with a server's message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The client gets it as it stands.
+    Pass,
+    /// The client does not see it.
+    Swallow,
+    /// The client gets these bytes in its place.
+    Replace(Vec<u8>),
+    /// Swallowed; now call [`ClientSession::replay`].
+    Replay,
+    /// The server ends the connection: SQLSTATE and message.
+    Lost(String, String),
+}
+
+/// What is true of one server connection.
+#[derive(Debug)]
+pub struct ServerSession {
+    pub(super) expect: Queue,
+    status: u8,
+    /// Frames went out that no Sync has closed.
+    pub(super) unsynced: bool,
+    /// An error came and no Sync has gone out yet: the server ignores all but a Sync.
+    pub(super) discarding: bool,
+    /// The server reads COPY data: it ignores Sync and Flush.
+    pub(super) copy_in: bool,
+    /// No frame may go out until the next `ReadyForQuery`: what is in flight drops prepared statements.
+    pub(super) barrier: bool,
+    /// The next Sync raises the barrier.
+    pub(super) barrier_at_sync: bool,
+    pub(super) statements: ServerStatements,
+    /// The unnamed statement that the server is known to have.
+    pub(super) unnamed: Option<u64>,
+    /// What is set on this connection beyond how it logged in.
+    pub(super) settings: Arc<Settings>,
+    /// Something of its client's may stay behind in the session.
+    pub(super) tainted: bool,
+    /// The preamble's replies are still to come.
+    preparing: bool,
+    preamble_error: Option<Vec<u8>>,
+    /// The client's frames of this batch, to run it again.
+    pub(super) replay: Vec<u8>,
+    /// What of `replay` is answered.
+    replay_from: usize,
+    /// `replay` holds the whole batch, the batch began outside a transaction and is alone in flight.
+    pub(super) replay_ok: bool,
+    /// The client saw a reply of this batch.
+    answered: bool,
+    /// A statement that turned out to be stale: close it, then run the batch again.
+    healing: Option<Arc<Statement>>,
+    /// Statements that turned out to be stale too late to heal: they are closed with the next batch.
+    stale: Vec<Arc<Statement>>,
+}
+
+impl ServerSession {
+    /// A connection that has just logged in. `max_statements` bounds what is prepared on it.
+    pub fn new(max_statements: usize) -> Self {
+        Self {
+            expect: Queue::new(),
+            status: b'I',
+            unsynced: false,
+            discarding: false,
+            copy_in: false,
+            barrier: false,
+            barrier_at_sync: false,
+            statements: ServerStatements::new(max_statements),
+            unnamed: None,
+            settings: Arc::default(),
+            tainted: false,
+            preparing: false,
+            preamble_error: None,
+            replay: Vec::new(),
+            replay_from: 0,
+            replay_ok: false,
+            answered: false,
+            healing: None,
+            stale: Vec::new(),
+        }
+    }
+
+    /// The transaction status of the last `ReadyForQuery`: `I`, `T` or `E`.
+    pub fn status(&self) -> u8 {
+        self.status
+    }
+
+    /// Nothing is in flight, no batch and no transaction is open: another client may have it.
+    pub fn is_free(&self) -> bool {
+        self.is_quiet() && self.status == b'I'
+    }
+
+    /// Nothing is in flight and no batch is open; a transaction may be.
+    pub fn is_quiet(&self) -> bool {
+        self.expect.is_empty()
+            && !self.unsynced
+            && !self.discarding
+            && !self.copy_in
+            && self.healing.is_none()
+            && !self.preparing
+    }
+
+    /// The client's frames must wait: what is in flight decides what they mean.
+    pub fn holds(&self) -> bool {
+        self.barrier || self.healing.is_some() || self.preparing
+    }
+
+    /// True while the preamble's replies are to come.
+    pub fn is_preparing(&self) -> bool {
+        self.preparing
+    }
+
+    pub(super) fn begin_preamble(&mut self) {
+        self.preparing = true;
+        self.preamble_error = None;
+    }
+
+    /// The server's error, as an `ErrorResponse`, if the preamble failed.
+    pub fn take_preamble_error(&mut self) -> Option<Vec<u8>> {
+        self.preamble_error.take()
+    }
+
+    /// Settings on this connection.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Something of its client's may be left in the session; see [`Self::cleaned`].
+    pub fn is_tainted(&self) -> bool {
+        self.tainted
+    }
+
+    /// `DISCARD ALL` (or what the configuration puts in its place) has run.
+    pub fn cleaned(&mut self) {
+        self.tainted = false;
+        self.settings = Arc::default();
+        self.statements.retain(&[]);
+        self.unnamed = None;
+    }
+
+    /// How many statements are prepared.
+    pub fn prepared(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// Gives back memory that only a busy connection needs.
+    pub fn rest(&mut self) {
+        if self.expect.capacity() > KEEP {
+            self.expect = Queue::new();
+        }
+        if self.replay.capacity() > MAX_REPLAY / 8 {
+            self.replay = Vec::new();
+        }
+    }
+
+    /// Queues a reply; a synthetic one goes out at once when nothing is before it.
+    pub(super) fn push(&mut self, expect: Expect, replies: &mut Vec<u8>) {
+        self.expect.push_back(expect);
+        if self.expect.len() == 1 {
+            self.own_replies(replies);
+        }
+    }
+
+    /// Writes the replies of Howdah's own whose turn it is. Call it after each message that was passed.
+    pub fn own_replies(&mut self, out: &mut Vec<u8>) {
+        while let Some(head) = self.expect.front() {
+            match head.kind {
+                Kind::Synthetic(tag) => {
+                    out.extend_from_slice(&[tag, 0, 0, 0, 4]);
+                    self.replay_from = head.replay_end;
+                }
+                Kind::CopyEnd => {}
+                _ => return,
+            }
+            self.expect.pop_front();
+        }
+    }
+
+    /// A frame of a batch is about to be judged: keep it in case that the batch must run again.
+    pub(super) fn record(&mut self, frame: &[u8], whole: bool) {
+        if !self.unsynced {
+            self.replay.clear();
+            self.replay_from = 0;
+            self.answered = false;
+            self.replay_ok = self.status == b'I' && self.expect.is_empty();
+        }
+        self.replay_ok &= whole && self.replay.len() + frame.len() <= MAX_REPLAY;
+        if self.replay_ok {
+            self.replay.extend_from_slice(frame);
+        }
+    }
+
+    /// Judges one message. `body` is whole for the types of [`needs_body`] (an `ErrorResponse`'s first
+    /// 64 KiB at least), and may be empty for others.
+    ///
+    /// # Errors
+    /// A message that nothing in flight explains.
+    pub fn on_backend(
+        &mut self,
+        client: &mut ClientSession,
+        tag: u8,
+        body: &[u8],
+    ) -> Result<Action, Violation> {
+        match tag {
+            back::PARAMETER_STATUS => return Ok(self.on_parameter(client, body)),
+            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(tag)),
+            back::ERROR => return self.on_error(client, body),
+            back::READY => return self.on_ready(client, body),
+            _ => {}
+        }
+        let Some(head) = self.expect.front() else {
+            return Err(Violation("a reply to nothing"));
+        };
+        let (kind, shown) = (head.kind, head.shown);
+        let runs = matches!(kind, Kind::Execute | Kind::Query);
+        let (fits, done) = match tag {
+            back::DATA_ROW | back::COPY_DATA | back::COPY_DONE => (runs, false),
+            back::ROW_DESCRIPTION => (runs || kind == Kind::Describe, kind == Kind::Describe),
+            back::COMMAND_COMPLETE => {
+                self.on_complete(client, body);
+                (runs, kind == Kind::Execute)
+            }
+            back::BIND_COMPLETE => (kind == Kind::Bind, true),
+            back::PARSE_COMPLETE => (kind == Kind::Parse, true),
+            back::CLOSE_COMPLETE => (kind == Kind::Close, true),
+            back::NO_DATA => (kind == Kind::Describe, true),
+            back::PARAMETER_DESCRIPTION => (kind == Kind::Describe, false),
+            back::EMPTY_QUERY | back::PORTAL_SUSPENDED => (runs, kind == Kind::Execute),
+            back::COPY_OUT => (runs, false),
+            back::COPY_IN => {
+                self.begin_copy_in();
+                (runs, false)
+            }
+            back::FUNCTION_RESULT => (kind == Kind::FunctionCall, false),
+            _ => (false, false),
+        };
+        if !fits {
+            return Err(Violation("a reply that does not fit what was asked"));
+        }
+        if done {
+            self.expect.pop_front();
+        }
+        self.answered |= shown;
+        Ok(if shown { Action::Pass } else { Action::Swallow })
+    }
+
+    fn hidden(&self) -> bool {
+        self.preparing || self.expect.front().is_some_and(|head| !head.shown)
+    }
+
+    fn on_async(&self, tag: u8) -> Action {
+        if tag == back::NOTICE && self.hidden() { Action::Swallow } else { Action::Pass }
+    }
+
+    /// A setting changed, by the client's doing or by the preamble's.
+    fn on_parameter(&mut self, client: &mut ClientSession, body: &[u8]) -> Action {
+        if self.preparing {
+            return Action::Swallow;
+        }
+        if let Some((name, value)) = wire::parameter_status(body) {
+            if is_settable(name) {
+                let name = String::from_utf8_lossy(name);
+                let value = String::from_utf8_lossy(value);
+                client.note_setting(&name, &value);
+                if self.settings.get(&name) != Some(&value) {
+                    self.settings = Arc::new(self.settings.with(&name, &value));
+                }
+            }
+        }
+        Action::Pass
+    }
+
+    fn on_complete(&mut self, client: &mut ClientSession, tag: &[u8]) {
+        let all = match tag {
+            b"DISCARD ALL\0" => {
+                self.settings = Arc::default();
+                client.reset_settings();
+                true
+            }
+            b"DEALLOCATE ALL\0" => true,
+            _ => false,
+        };
+        if all {
+            // What was sent behind it is prepared after it.
+            let coming: Vec<u64> = self
+                .expect
+                .iter()
+                .filter(|e| e.kind == Kind::Parse)
+                .filter_map(|e| e.statement.as_ref().map(|s| s.id))
+                .collect();
+            self.statements.retain(&coming);
+            client.forget_statements();
+        }
+    }
+
+    /// The server has begun to read COPY data, and ignores the Syncs that it meets in it.
+    fn begin_copy_in(&mut self) {
+        let extended = self.expect.front().is_some_and(|head| head.kind == Kind::Execute);
+        let end = self.expect.iter().position(|e| e.kind == Kind::CopyEnd);
+        let before = self.expect.len();
+        let mut at = 0;
+        self.expect.retain(|entry| {
+            at += 1;
+            entry.kind != Kind::Sync || end.is_some_and(|end| at > end)
+        });
+        if extended && self.expect.len() < before {
+            // The batch is open again: its end is the Sync behind the COPY.
+            self.unsynced |= !self.expect.iter().any(|e| e.kind == Kind::Sync);
+        }
+        self.copy_in = end.is_none();
+    }
+
+    fn on_ready(&mut self, client: &mut ClientSession, body: &[u8]) -> Result<Action, Violation> {
+        let &[status @ (b'I' | b'T' | b'E')] = body else {
+            return Err(Violation("ReadyForQuery with an unknown status"));
+        };
+        let head = self.expect.pop_front();
+        let Some(head) = head.filter(|e| matches!(e.kind, Kind::Sync | Kind::Query | Kind::FunctionCall)) else {
+            return Err(Violation("ReadyForQuery that nobody asked for"));
+        };
+        self.status = status;
+        self.copy_in = false;
+        if self.healing.is_some() {
+            return Ok(Action::Replay);
+        }
+        if self.preparing {
+            self.preparing = false;
+            if self.preamble_error.is_none() {
+                self.settings = Arc::clone(&client.settings);
+            }
+            return Ok(Action::Swallow);
+        }
+        if head.shown {
+            self.barrier = false;
+            self.answered = false;
+            Ok(Action::Pass)
+        } else {
+            Ok(Action::Swallow)
+        }
+    }
+
+    fn on_error(&mut self, client: &mut ClientSession, body: &[u8]) -> Result<Action, Violation> {
+        let fields = ErrorFields::read(body);
+        if fields.ends_connection() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            return Ok(Action::Lost(text(fields.sqlstate), text(fields.message)));
+        }
+        let Some(head) = self.expect.front() else {
+            return Err(Violation("an error about nothing"));
+        };
+        self.copy_in = false;
+        let kind = head.kind;
+        if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
+            let replaced = self.expect.front_mut().and_then(|head| head.error.take());
+            return Ok(self.shown_error(client, &fields, body, replaced.map(|e| e.to_bytes())));
+        }
+        let stale = self.curable(&fields);
+        let Some(head) = self.expect.pop_front() else {
+            return Err(Violation("an error about nothing"));
+        };
+        if stale.is_none() {
+            self.undo_failed(client, &head, &fields);
+        }
+        self.skip_batch(client);
+        if let Some(statement) = stale {
+            self.healing = Some(statement);
+            return Ok(Action::Swallow);
+        }
+        Ok(self.shown_error(client, &fields, body, head.error.map(|e| e.to_bytes())))
+    }
+
+    /// The statement to prepare again, if this error says that it is stale and the batch can run again.
+    fn curable(&self, fields: &ErrorFields<'_>) -> Option<Arc<Statement>> {
+        let head = self.expect.front()?;
+        let used = matches!(head.kind, Kind::Bind | Kind::Describe);
+        let stale = is_stale_plan(fields) || fields.sqlstate == b"26000";
+        let again = self.replay_ok && !self.answered && self.status == b'I';
+        if used && stale && again { head.statement.clone() } else { None }
+    }
+
+    /// Takes back what the failed frame itself was thought to do.
+    fn undo_failed(&mut self, client: &mut ClientSession, head: &Expect, fields: &ErrorFields<'_>) {
+        let used = matches!(head.kind, Kind::Bind | Kind::Describe);
+        match (&head.statement, head.kind) {
+            // It is there under this name, so it is this text: the bookkeeping was behind.
+            (Some(_), Kind::Parse) if fields.sqlstate == b"42P05" => {}
+            (Some(statement), Kind::Parse) => self.statements.remove(statement.id),
+            // Not there, or not usable: the next use prepares it under a new eye.
+            (Some(statement), _) if used && fields.sqlstate == b"26000" => {
+                self.statements.remove(statement.id);
+            }
+            (Some(statement), _) if used && is_stale_plan(fields) => self.stale.push(Arc::clone(statement)),
+            _ => {}
+        }
+        match head.undo.as_deref() {
+            // A Parse drops the unnamed statement before it fails.
+            Some(Undo::Unnamed(_)) => {
+                client.set_unnamed(None);
+                self.unnamed = None;
+            }
+            Some(undo) => client.undo(undo),
+            None => {}
+        }
+    }
+
+    /// The server ignores all frames of this batch up to its Sync: nothing of them happened.
+    fn skip_batch(&mut self, client: &mut ClientSession) {
+        let sync = self.expect.iter().position(|e| e.kind == Kind::Sync);
+        self.discarding = sync.is_none();
+        let skipped = sync.unwrap_or(self.expect.len());
+        for entry in self.expect.drain(..skipped).rev() {
+            match (entry.kind, &entry.statement) {
+                (Kind::Parse, Some(statement)) => self.statements.remove(statement.id),
+                (Kind::Close, Some(statement)) => self.statements.insert(Arc::clone(statement)),
+                _ => {}
+            }
+            if let Some(undo) = entry.undo.as_deref() {
+                if matches!(undo, Undo::Unnamed(_)) {
+                    self.unnamed = None; // not known any more
+                }
+                client.undo(undo);
+            }
+        }
+    }
+
+    fn shown_error(
+        &mut self,
+        client: &ClientSession,
+        fields: &ErrorFields<'_>,
+        body: &[u8],
+        replaced: Option<Vec<u8>>,
+    ) -> Action {
+        if self.preparing {
+            let mut bytes = Vec::with_capacity(body.len() + 5);
+            wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(body));
+            self.preamble_error = Some(bytes);
+            return Action::Swallow;
+        }
+        self.answered = true;
+        if let Some(bytes) = replaced {
+            return Action::Replace(bytes);
+        }
+        if matches!(fields.sqlstate, b"26000" | b"42P05") {
+            if let Some(body) = client.rename_in(body) {
+                let mut bytes = Vec::with_capacity(body.len() + 5);
+                wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(&body));
+                return Action::Replace(bytes);
+            }
+        }
+        Action::Pass
+    }
+
+    /// True when an error was swallowed and the batch is about to run again; if no Sync is in flight, one
+    /// must go out to end the error first. Returns whether it was written.
+    pub fn begin_healing(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.healing.is_none() || !self.discarding {
+            return false;
+        }
+        wire::sync(out);
+        self.expect.push_back(Expect::new(Kind::Sync, false));
+        self.discarding = false;
+        true
+    }
+
+    /// Closes what turned out to be stale, ahead of the frames of a new batch.
+    pub(super) fn close_stale(&mut self, out: &mut Vec<u8>) {
+        for statement in std::mem::take(&mut self.stale) {
+            self.statements.remove(statement.id);
+            wire::close_statement(out, &statement.name);
+            self.expect.push_back(Expect::new(Kind::Close, false).statement(statement));
+        }
+    }
+
+    /// Closes the stale statement and returns the frames to judge again.
+    pub(super) fn take_replay(&mut self, out: &mut Vec<u8>) -> Vec<u8> {
+        if let Some(statement) = self.healing.take() {
+            self.statements.remove(statement.id);
+            wire::close_statement(out, &statement.name);
+            self.expect.push_back(Expect::new(Kind::Close, false));
+        }
+        self.unsynced = true; // so that recording does not begin anew: a batch heals once
+        self.replay_ok = false;
+        let frames = std::mem::take(&mut self.replay);
+        frames.get(self.replay_from..).map(<[u8]>::to_vec).unwrap_or_default()
+    }
+}
+
+/// True for the messages whose body [`ServerSession::on_backend`] reads.
+pub fn needs_body(tag: u8) -> bool {
+    matches!(tag, back::READY | back::COMMAND_COMPLETE | back::ERROR | back::PARAMETER_STATUS)
+}
+
+/// "cached plan must not change result type".
+fn is_stale_plan(fields: &ErrorFields<'_>) -> bool {
+    fields.sqlstate == b"0A000" && fields.routine == b"RevalidateCachedQuery"
+}
+
+/// True when a name could be taken for one of Howdah's own.
+pub(super) fn is_reserved(name: &[u8]) -> bool {
+    name.starts_with(SERVER_PREFIX)
+}

@@ -1,0 +1,166 @@
+//! Prepared statements of the protocol: a client's names for them, and which ones a server has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lru::LruCache;
+
+use crate::sql;
+use crate::wire;
+
+/// Names of prepared statements on servers begin so; a client's name never reaches a server.
+pub const SERVER_PREFIX: &[u8] = b"howdah_";
+/// The most named statements that one client may keep.
+pub const MAX_CLIENT_STATEMENTS: usize = 10_000;
+/// The most bytes of text in the named statements of one client.
+const MAX_CLIENT_BYTES: usize = 64 << 20;
+/// The longest text of an unnamed statement that is kept for another server connection.
+const MAX_UNNAMED_BYTES: usize = 1 << 20;
+
+/// One prepared statement: a text with its parameter types, whoever uses it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Unique in the process; never 0.
+    pub id: u64,
+    /// A Parse's body behind the name; empty for an unnamed statement that is too long to keep.
+    pub body: Box<[u8]>,
+    /// Its name on every server.
+    pub name: Box<[u8]>,
+    /// Running it may change the session (see [`sql::Traits`]).
+    pub changes_session: bool,
+    /// It ends a transaction, so a server prepares it also in a failed one.
+    pub ends_transaction: bool,
+    /// It drops all prepared statements: `DISCARD ALL`, `DEALLOCATE ALL`.
+    pub drops_all: bool,
+}
+
+impl Statement {
+    /// A statement with its number; `standard_strings` as for [`sql::traits`].
+    pub fn new(id: u64, body: &[u8], standard_strings: bool) -> Self {
+        let text = wire::c_string(body).map_or(body, |(text, _)| text);
+        let traits = sql::traits(text, standard_strings);
+        let mut name = SERVER_PREFIX.to_vec();
+        name.extend_from_slice(id.to_string().as_bytes());
+        Self {
+            id,
+            body: body.into(),
+            name: name.into(),
+            changes_session: traits.changes_session,
+            ends_transaction: traits.ends_transaction,
+            drops_all: traits.discard_all || traits.deallocate == Some(sql::Deallocate::All),
+        }
+    }
+}
+
+/// Where equal texts of different clients become one statement. Implemented above, where locks are.
+pub trait Intern {
+    /// The statement for `body` (a Parse's body behind the name). `scope` stands for the settings that
+    /// decide what the text means (`search_path`): equal texts in different scopes are different statements.
+    fn intern(&self, body: &[u8], scope: u64, standard_strings: bool) -> Arc<Statement>;
+    /// A statement of its own for an unnamed Parse.
+    fn unnamed(&self, body: &[u8], standard_strings: bool) -> Arc<Statement>;
+}
+
+/// What one client has prepared.
+#[derive(Debug, Default)]
+pub(super) struct ClientStatements {
+    named: HashMap<Box<[u8]>, Arc<Statement>>,
+    bytes: usize,
+    pub(super) unnamed: Option<Arc<Statement>>,
+}
+
+impl ClientStatements {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.named.get(name)
+    }
+
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.named.len() < MAX_CLIENT_STATEMENTS && self.bytes + more <= MAX_CLIENT_BYTES
+    }
+
+    pub(super) fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.bytes += statement.body.len();
+        if let Some(old) = self.named.insert(name.into(), statement) {
+            self.bytes = self.bytes.saturating_sub(old.body.len());
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        let old = self.named.remove(name)?;
+        self.bytes = self.bytes.saturating_sub(old.body.len());
+        if self.named.is_empty() {
+            self.named = HashMap::new(); // a resting client keeps no empty table
+        }
+        Some(old)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.named = HashMap::new();
+        self.bytes = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.named.len()
+    }
+
+    /// The statement that `text` names by its name on servers: the client's name and that one.
+    pub(super) fn find_name(&self, text: &[u8]) -> Option<(&[u8], &[u8])> {
+        let at = memchr::memmem::find(text, SERVER_PREFIX)?;
+        let named = text.get(at..)?;
+        let digits = named.get(SERVER_PREFIX.len()..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        let own = named.get(..SERVER_PREFIX.len() + digits)?;
+        self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, s)| (&**name, &*s.name))
+    }
+
+    /// What an unnamed Parse leaves for later: long texts only their number.
+    pub(super) fn unnamed_body(body: &[u8]) -> &[u8] {
+        if body.len() <= MAX_UNNAMED_BYTES { body } else { &[] }
+    }
+}
+
+/// What is prepared on one server connection, the least recently used first to go.
+#[derive(Debug)]
+pub(super) struct ServerStatements {
+    known: LruCache<u64, Arc<Statement>>,
+    max: usize,
+}
+
+impl ServerStatements {
+    pub(super) fn new(max: usize) -> Self {
+        // Not the cache's own bound: an undone eviction may put it over for a moment, and what leaves must
+        // leave with a Close.
+        Self { known: LruCache::unbounded(), max }
+    }
+
+    /// True when it is there; counts as a use.
+    pub(super) fn touch(&mut self, id: u64) -> bool {
+        self.known.get(&id).is_some()
+    }
+
+    /// A statement that must go before another one comes.
+    pub(super) fn make_room(&mut self) -> Option<Arc<Statement>> {
+        if self.known.len() < self.max {
+            return None;
+        }
+        self.known.pop_lru().map(|(_, statement)| statement)
+    }
+
+    pub(super) fn insert(&mut self, statement: Arc<Statement>) {
+        self.known.put(statement.id, statement);
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.known.pop(&id);
+    }
+
+    pub(super) fn retain(&mut self, ids: &[u64]) {
+        let gone: Vec<u64> = self.known.iter().map(|(id, _)| *id).filter(|id| !ids.contains(id)).collect();
+        for id in gone {
+            self.known.pop(&id);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+}

@@ -1,0 +1,19 @@
+//! Just enough SQL to pool safely: a lexer and what a text does to its session (floor 0).
+//!
+//! What it is for: telling statements that change the session they run in from those that do not, and
+//! finding the few that a pooler must answer for its client (`DISCARD ALL`, `DEALLOCATE`).
+//!
+//! May import: nothing of this crate. Knows no socket, no clock, no lock.
+//!
+//! Invariants:
+//! - Reads any bytes, in one pass, without recursion and without allocation.
+//! - Errs on the side of "changes the session": a text it cannot judge costs a reset, not a leak.
+
+mod lexer;
+mod traits;
+
+pub use lexer::{Lexer, Token};
+pub use traits::{Deallocate, Traits, traits};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn words(text: &str) -> Vec<String> {
+    Lexer::new(text.as_bytes(), true)
+        .map(|t| match t {
+            Token::Word(w) => String::from_utf8_lossy(w).into_owned(),
+            Token::Quoted(w) => format!("\"{}\"", String::from_utf8_lossy(w)),
+            Token::Text => "''".into(),
+            Token::Number => "0".into(),
+            Token::Parameter => "$".into(),
+            Token::Symbol(b) => char::from(b).to_string(),
+        })
+        .collect()
+}
+
+#[test]
+fn tokens() {
+    for (text, expected) in [
+        ("select 1", "select 0"),
+        ("a /* x /* y */ ; */ b", "a b"),
+        ("a -- ; \n b", "a b"),
+        ("'it''s;' x", "'' x"),
+        ("'a\\' x", "'' x"),
+        ("E'a\\';' x", "'' x"),
+        ("e'a''' x", "'' x"),
+        ("U&'\\' x U&\"d!\" y", "'' x \"d!\" y"),
+        ("$$;$$ $a$ $$ ; $a$ $1 $ x$y", "'' '' $ $ x$y"),
+        ("\"a\"\"b\" c", "\"a\"\"b\" c"),
+        ("1.5e10 0x1F 1_000", "0 0 0"),
+        ("'open", "''"),
+        ("/* open", ""),
+        ("\"open", "\"open\""),
+        ("\"", "\"\""),
+        ("$a$ open", "''"),
+        ("größe;", "größe ;"),
+    ] {
+        assert_eq!(words(text).join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn backslashes_escape_when_strings_are_not_standard() {
+    let tokens: Vec<_> = Lexer::new(b"'a\\'; set x' y", false).collect();
+    assert_eq!(tokens, [Token::Text, Token::Word(b"y")]);
+}
+
+#[test]
+fn what_changes_the_session() {
+    for text in [
+        "SET x = 1",
+        "select 1; set x = 1",
+        "/* c */ set session characteristics as transaction read only",
+        "set time zone 'UTC'",
+        "reset all",
+        "LISTEN c",
+        "prepare p as select 1",
+        "load 'x'",
+        "do $$ begin end $$",
+        "call p()",
+        "create temp table t (a int)",
+        "create local temporary view v as select 1",
+        "create or replace temp view v as select 1",
+        "select 1 into temp t",
+        "select * into local temporary t from u",
+        "declare c cursor with hold for select 1",
+        "select set_config('a', 'b', false)",
+        "select set_config('a', 'b', $1)",
+        "select pg_catalog.\"set_config\"('a', 'b', false)",
+        "select pg_advisory_lock(1)",
+        "select pg_try_advisory_lock_shared(1)",
+        "create table pg_temp.t (a int)",
+        "with x as (select set_config('a', 'b', f(true))) select 1",
+    ] {
+        assert!(traits(text.as_bytes(), true).changes_session, "{text}");
+    }
+    for text in [
+        "",
+        ";;",
+        "select 1",
+        "set local x = 1",
+        "set transaction read only",
+        "set constraints all deferred",
+        "prepare transaction 'x'",
+        "select 'set x = 1; set y = 2'",
+        "select 1 -- ; set x = 1",
+        "update t set a = 1",
+        "insert into temp_t values (1)",
+        "select set_config('a', 'b', true)",
+        "select set_config('a', f('b'), true), 1",
+        "select pg_advisory_xact_lock(1)",
+        "declare c cursor for select 1",
+        "create table t (a int)",
+        "select $$ set x = 1; listen a $$",
+    ] {
+        assert!(!traits(text.as_bytes(), true).changes_session, "{text}");
+    }
+}
+
+#[test]
+fn what_a_pooler_answers_for() {
+    let all = |text: &'static str| traits(text.as_bytes(), true);
+    assert!(all("discard all").discard_all);
+    assert!(all(" DISCARD ALL ; ").discard_all);
+    assert!(!all("discard all; select 1").discard_all);
+    assert!(!all("discard plans").discard_all);
+    assert_eq!(all("deallocate all").deallocate, Some(Deallocate::All));
+    assert_eq!(all("DEALLOCATE PREPARE Foo;").deallocate.unwrap().name(), b"foo");
+    assert_eq!(all("deallocate \"F\"\"oo\"").deallocate.unwrap().name(), b"F\"oo");
+    assert_eq!(all("deallocate a; deallocate b").deallocate, None);
+    assert_eq!(all("select 1; deallocate b").deallocate, None);
+    assert_eq!(all("deallocate").deallocate, None);
+    assert_eq!(all("deallocate;").statements, 1);
+    assert!(all("commit").ends_transaction && all("ROLLBACK to a").ends_transaction);
+    assert!(!all("begin").ends_transaction);
+    assert_eq!(all("a;;b; ;c").statements, 3);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..400), standard in any::<bool>()) {
+        let _ = traits(&bytes, standard);
+        prop_assert!(Lexer::new(&bytes, standard).count() <= bytes.len());
+    }
+
+    #[test]
+    fn sql_like_text_ends(text in r#"([a-z$;'"/*\-(), ]|set|temp|into|\$\$|E'|U&"){0,60}"#) {
+        let _ = traits(text.as_bytes(), true);
+        prop_assert!(Lexer::new(text.as_bytes(), true).count() <= text.len());
+    }
+
+    #[test]
+    fn a_set_behind_any_string_is_seen(s in "[^'\0]{0,40}") {
+        let text = format!("select '{s}'; set x = 1");
+        prop_assert!(traits(text.as_bytes(), true).changes_session);
+    }
+}

@@ -1,0 +1,196 @@
+//! What a text does to the session it runs in.
+
+use super::lexer::{Lexer, Token};
+
+/// What `DEALLOCATE` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deallocate<'a> {
+    /// `DEALLOCATE ALL`.
+    All,
+    /// One statement, as an identifier typed without quotes (not folded yet).
+    Word(&'a [u8]),
+    /// One statement, between double quotes (`""` not undone yet).
+    Quoted(&'a [u8]),
+}
+
+impl Deallocate<'_> {
+    /// The name the server would look for; empty for `ALL`.
+    pub fn name(&self) -> Vec<u8> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Word(word) => word.to_ascii_lowercase(),
+            Self::Quoted(text) => {
+                let mut name = Vec::with_capacity(text.len());
+                let mut bytes = text.iter().copied();
+                while let Some(byte) = bytes.next() {
+                    name.push(byte);
+                    if byte == b'"' {
+                        bytes.next();
+                    }
+                }
+                name
+            }
+        }
+    }
+}
+
+/// What was found in a text of one or more statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits<'a> {
+    /// Statements that are not empty.
+    pub statements: u32,
+    /// Something of it may outlive its transaction in the session: settings, prepared statements, temporary
+    /// objects, cursors WITH HOLD, advisory locks, LISTEN.
+    pub changes_session: bool,
+    /// A single `DEALLOCATE`.
+    pub deallocate: Option<Deallocate<'a>>,
+    /// A single `DISCARD ALL`.
+    pub discard_all: bool,
+    /// The first statement ends a transaction (COMMIT, END, ROLLBACK, ABORT, also `ROLLBACK TO`, PREPARE
+    /// TRANSACTION): the server accepts it in a failed one.
+    pub ends_transaction: bool,
+}
+
+/// Reads a whole text. `standard_strings` is the session's `standard_conforming_strings`.
+pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
+    let mut lexer = Lexer::new(text, standard_strings);
+    let mut found = Traits::default();
+    while let Some(first) = next_start(&mut lexer) {
+        found.statements += 1;
+        let alone = found.statements == 1;
+        let statement = statement(first, &mut lexer);
+        found.changes_session |= statement.changes_session;
+        found.deallocate = statement.deallocate.filter(|_| alone);
+        found.discard_all = statement.discard_all && alone;
+        if alone {
+            found.ends_transaction = statement.ends_transaction;
+        }
+    }
+    found
+}
+
+/// The first token of the next statement that is not empty.
+fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
+    lexer.find(|t| *t != Token::Symbol(b';'))
+}
+
+fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
+    let mut found = Traits::default();
+    let Token::Word(word) = first else {
+        body(None, lexer, &mut found);
+        return found;
+    };
+    // The length tells most statements from the few that are looked at more closely.
+    let mut second = None;
+    match word.len() {
+        2 if first.is("do") => found.changes_session = true,
+        3 if first.is("set") => {
+            second = lexer.next();
+            found.changes_session = !second
+                .is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints"));
+        }
+        3 if first.is("end") => found.ends_transaction = true,
+        4 if first.is("load") || first.is("call") => found.changes_session = true,
+        5 if first.is("reset") => found.changes_session = true,
+        5 if first.is("abort") => found.ends_transaction = true,
+        6 if first.is("listen") => found.changes_session = true,
+        6 if first.is("create") => found.changes_session = creates_temporary(lexer, &mut second),
+        6 if first.is("commit") => found.ends_transaction = true,
+        7 if first.is("prepare") => {
+            second = lexer.next();
+            let two_phase = second.is_some_and(|t| t.is("transaction"));
+            found.changes_session = !two_phase;
+            found.ends_transaction = two_phase;
+        }
+        7 if first.is("discard") => {
+            second = lexer.next();
+            found.discard_all = second.is_some_and(|t| t.is("all"));
+        }
+        8 if first.is("rollback") => found.ends_transaction = true,
+        10 if first.is("deallocate") => {
+            second = lexer.next().filter(|t| !t.is("prepare"));
+            second = second.or_else(|| lexer.next());
+            found.deallocate = match second {
+                Some(t) if t.is("all") => Some(Deallocate::All),
+                Some(Token::Word(name)) => Some(Deallocate::Word(name)),
+                Some(Token::Quoted(name)) => Some(Deallocate::Quoted(name)),
+                _ => None,
+            };
+        }
+        _ => {}
+    }
+    if second != Some(Token::Symbol(b';')) {
+        body(Some(first), lexer, &mut found);
+    }
+    found
+}
+
+/// `CREATE [OR REPLACE] [LOCAL | GLOBAL] TEMP[ORARY]`; leaves the last token read in `last`.
+fn creates_temporary<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> bool {
+    for token in lexer.by_ref() {
+        *last = Some(token);
+        if token.is("temp") || token.is("temporary") {
+            return true;
+        }
+        if !["or", "replace", "local", "global"].iter().any(|w| token.is(w)) {
+            return false;
+        }
+    }
+    false
+}
+
+/// The rest of a statement, up to its semicolon: words inside it that change the session.
+fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<'a>) {
+    let declares = first.is_some_and(|t| t.is("declare"));
+    while let Some(token) = lexer.next() {
+        match token {
+            Token::Symbol(b';') => return,
+            Token::Word(word) | Token::Quoted(word) => match word.len() {
+                4 if declares && token.is("hold") => found.changes_session = true,
+                4 if token.is("into") => found.changes_session |= into_temporary(lexer),
+                7 if word.eq_ignore_ascii_case(b"pg_temp") => found.changes_session = true,
+                10 if word.eq_ignore_ascii_case(b"set_config") => {
+                    found.changes_session |= !config_is_local(lexer);
+                }
+                16..=28 if takes_session_lock(word) => found.changes_session = true,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+/// `SELECT … INTO [LOCAL | GLOBAL] TEMP[ORARY] …`. Looks ahead without moving.
+fn into_temporary(lexer: &Lexer<'_>) -> bool {
+    let mut ahead = lexer.clone();
+    let mut next = ahead.next();
+    if next.is_some_and(|t| t.is("local") || t.is("global")) {
+        next = ahead.next();
+    }
+    next.is_some_and(|t| t.is("temp") || t.is("temporary"))
+}
+
+/// `pg_advisory_lock`, `pg_try_advisory_lock` and their shared forms; not the `_xact_` ones.
+fn takes_session_lock(word: &[u8]) -> bool {
+    [&b"pg_advisory_lock"[..], b"pg_advisory_lock_shared", b"pg_try_advisory_lock", b"pg_try_advisory_lock_shared"]
+        .iter()
+        .any(|name| word.eq_ignore_ascii_case(name))
+}
+
+/// Whether the call that follows ends in a literal `true`, so that its setting ends with the transaction.
+/// Looks ahead without moving.
+fn config_is_local(lexer: &Lexer<'_>) -> bool {
+    let mut depth = 0_u32;
+    let mut last = None;
+    for token in lexer.clone() {
+        match token {
+            Token::Symbol(b'(') => depth += 1,
+            Token::Symbol(b')') if depth <= 1 => return last.is_some_and(|t: Token<'_>| t.is("true")),
+            Token::Symbol(b')') => depth -= 1,
+            Token::Symbol(b';') => return false,
+            _ => {}
+        }
+        last = Some(token);
+    }
+    false
+}

@@ -1,0 +1,119 @@
+//! Readers of single messages. Each takes a body without its type byte and length word.
+
+use std::fmt;
+
+/// A body that is not what its message type must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(
+    /// Which message, and what is wrong with it.
+    pub &'static str,
+);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Splits a NUL-terminated string off the front of `bytes`: the string without its NUL, and the rest.
+pub fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(0, bytes)?;
+    let (head, tail) = bytes.split_at_checked(end)?;
+    Some((head, tail.get(1..)?))
+}
+
+fn u16_be(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    let (head, tail) = bytes.split_first_chunk::<2>()?;
+    Some((u16::from_be_bytes(*head), tail))
+}
+
+/// Parse: `name NUL query NUL i16 n, n × i32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parse<'a> {
+    /// The prepared statement's name; empty for the unnamed one.
+    pub name: &'a [u8],
+    /// The text, without its NUL.
+    pub query: &'a [u8],
+    /// All that follows the name: text, NUL, parameter types. It identifies the statement.
+    pub body: &'a [u8],
+}
+
+/// Reads a Parse.
+///
+/// # Errors
+/// A missing NUL, or a parameter list that is shorter or longer than its count says.
+pub fn parse(body: &[u8]) -> Result<Parse<'_>, Malformed> {
+    let (name, rest) = c_string(body).ok_or(Malformed("Parse: statement name is not terminated"))?;
+    let (query, types) = c_string(rest).ok_or(Malformed("Parse: query is not terminated"))?;
+    let (count, types) = u16_be(types).ok_or(Malformed("Parse: parameter count is missing"))?;
+    if types.len() != usize::from(count) * 4 {
+        return Err(Malformed("Parse: parameter types do not fit their count"));
+    }
+    Ok(Parse { name, query, body: rest })
+}
+
+/// The names at the front of a Bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bind<'a> {
+    /// The portal's name.
+    pub portal: &'a [u8],
+    /// The prepared statement's name.
+    pub statement: &'a [u8],
+    /// Where in the body the formats begin.
+    pub rest: usize,
+}
+
+/// Reads the two names at the front of a Bind; `bytes` may be only the beginning of its body, then
+/// `Ok(None)` says that more is needed.
+pub fn bind_head(bytes: &[u8]) -> Option<Bind<'_>> {
+    let (portal, tail) = c_string(bytes)?;
+    let (statement, tail) = c_string(tail)?;
+    Some(Bind { portal, statement, rest: bytes.len() - tail.len() })
+}
+
+/// What a Describe or Close names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// A prepared statement.
+    Statement(&'a [u8]),
+    /// A portal.
+    Portal(&'a [u8]),
+}
+
+/// Reads a Describe or a Close.
+///
+/// # Errors
+/// A kind that is neither `S` nor `P`, a missing NUL, or bytes after it.
+pub fn target(body: &[u8]) -> Result<Target<'_>, Malformed> {
+    let (&kind, rest) = body.split_first().ok_or(Malformed("Describe/Close: empty"))?;
+    let (name, rest) = c_string(rest).ok_or(Malformed("Describe/Close: name is not terminated"))?;
+    if !rest.is_empty() {
+        return Err(Malformed("Describe/Close: bytes after the name"));
+    }
+    match kind {
+        b'S' => Ok(Target::Statement(name)),
+        b'P' => Ok(Target::Portal(name)),
+        _ => Err(Malformed("Describe/Close: neither a statement nor a portal")),
+    }
+}
+
+/// Reads a `ParameterStatus`: name and value.
+pub fn parameter_status(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, rest) = c_string(body)?;
+    let (value, rest) = c_string(rest)?;
+    rest.is_empty().then_some((name, value))
+}
+
+/// The fields of an `ErrorResponse` or `NoticeResponse` as they stand: type byte and value.
+pub fn error_fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let (&kind, tail) = rest.split_first()?;
+        if kind == 0 {
+            return None;
+        }
+        let (value, tail) = c_string(tail)?;
+        rest = tail;
+        Some((kind, value))
+    })
+}
