@@ -357,8 +357,10 @@ impl ServerSession {
             }
             return Ok(Action::Swallow);
         }
-        if head.shown {
+        if self.expect.is_empty() {
             self.barrier = false;
+        }
+        if head.shown {
             self.answered = false;
             Ok(Action::Pass)
         } else {
