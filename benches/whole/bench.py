@@ -18,7 +18,7 @@ import cases
 import proc
 import report
 import servers
-from proc import Failed
+from proc import Failed, WrongUsage
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILT = os.path.join(REPOSITORY, "target", "release", "howdah")
@@ -58,7 +58,7 @@ class Run:
         wanted = given.targets.split(",") if given.targets else list(report.TARGETS)
         unknown = [name for name in wanted if name not in report.TARGETS]
         if unknown:
-            raise Failed(f"no target {unknown[0]}; there are: " + ", ".join(report.TARGETS))
+            raise WrongUsage(f"no target {unknown[0]}; there are: " + ", ".join(report.TARGETS))
         servers.Howdah.workers = given.workers
         kinds = (
             (servers.Howdah, given.howdah, (BUILT, "howdah")),
@@ -115,17 +115,29 @@ class Run:
             case.warm(target)
             return True
         except (Failed, OSError) as problem:
-            self.problem(f"{name}, {target.name}: {problem}")
+            self.problem(f"{name}, {target.name}: {self.cause(target, problem)}")
             target.stop()
             return False
+
+    def cause(self, target, problem):
+        """A proxy that ended by itself explains more than what its clients saw."""
+        try:
+            if target.pid:
+                time.sleep(0.2)
+                target.check()
+        except Failed as better:
+            return problem if "did not start" in str(problem) else f"{better}; {problem}"
+        return problem
 
     def sample(self, case, name, target, samples, turn):
         if case.fresh and not self.ready(case, name, target):
             return
         try:
-            samples.setdefault(target.name, []).append({"round": turn + 1, **case.sample(target)})
+            figures = case.sample(target)
+            target.check()
+            samples.setdefault(target.name, []).append({"round": turn + 1, **figures})
         except (Failed, OSError) as problem:
-            self.problem(f"{name}, {target.name}, round {turn + 1}: {problem}")
+            self.problem(f"{name}, {target.name}, round {turn + 1}: {self.cause(target, problem)}")
         finally:
             if case.fresh:
                 target.stop()
@@ -134,6 +146,8 @@ class Run:
 def measured(run, names):
     """Runs the cases; returns what is worth keeping."""
     machine = proc.machine()
+    if machine["load"] > 0.5:
+        run.notes.append(f"the load was {machine['load']} at the start; the figures hold only on an idle machine")
     stolen, ticks = proc.stolen()
     started = time.monotonic()
     print("starting PostgreSQL", file=sys.stderr, flush=True)
@@ -198,7 +212,7 @@ def main():
         return 1 if result["problems"] else 0
     except Failed as problem:
         print(f"bench: {problem}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(problem, WrongUsage) else 1
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130

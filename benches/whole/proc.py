@@ -18,6 +18,10 @@ class Failed(Exception):
     """Something could not be started or measured."""
 
 
+class WrongUsage(Failed):
+    """The command line asks for what does not exist."""
+
+
 def service_user():
     """Who runs the servers: PostgreSQL and PgBouncer refuse root."""
     if os.geteuid() != 0:

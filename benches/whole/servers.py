@@ -87,6 +87,11 @@ class Place:
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
 
+def last_words(log):
+    with open(log, errors="replace") as file:
+        return " | ".join(file.read().strip().splitlines()[-4:]) or "nothing logged"
+
+
 def await_port(child, port, log, what, seconds=20):
     """Waits until something listens; says what the log says if it does not."""
     end = time.monotonic() + seconds
@@ -96,9 +101,7 @@ def await_port(child, port, log, what, seconds=20):
             return
         except OSError:
             time.sleep(0.05)
-    with open(log, errors="replace") as file:
-        tail = " | ".join(file.read().strip().splitlines()[-4:])
-    raise Failed(f"{what} did not start (exit {child.poll()}): {tail}")
+    raise Failed(f"{what} did not start (exit {child.poll()}): {last_words(log)}")
 
 
 class Postgres:
@@ -191,6 +194,9 @@ class Direct:
     def stop(self):
         pass
 
+    def check(self):
+        pass
+
     def can_prepare(self):
         return True
 
@@ -202,12 +208,12 @@ class Proxy:
 
     def __init__(self, place, server, binary, verifier):
         self.place, self.server, self.binary, self.verifier = place, server, binary, verifier
-        self.child, self.port, self.starts = None, None, 0
+        self.child, self.port, self.log, self.starts = None, None, None, 0
         self.version = self.ask_version()
 
     @property
     def pid(self):
-        return self.child.pid
+        return self.child.pid if self.child else None
 
     def can_prepare(self):
         return True
@@ -217,13 +223,19 @@ class Proxy:
         self.port = proc.free_port()
         stem = f"{self.name}-{self.starts}"
         command, user = self.command(stem, scram)
-        log = os.path.join(self.place.folder, f"{stem}.log")
-        with open(log, "w") as out:
+        self.log = os.path.join(self.place.folder, f"{stem}.log")
+        with open(self.log, "w") as out:
             self.child = self.place.children.spawn(
                 command, user=user, cwd=self.place.folder,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
             )
-        await_port(self.child, self.port, log, self.name)
+        await_port(self.child, self.port, self.log, self.name)
+
+    def check(self):
+        """Raises Failed if the process has ended by itself."""
+        status = self.child.poll()
+        if status is not None:
+            raise Failed(f"ended by itself (exit {status}): {last_words(self.log)}")
 
     def stop(self):
         if self.child:

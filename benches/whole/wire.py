@@ -22,7 +22,7 @@ def _query(sql):
 
 def _complain(body):
     fields = {part[:1]: part[1:] for part in bytes(body).split(b"\0") if part}
-    code, text = fields.get(b"C", b"?").decode(), fields.get(b"M", b"?").decode()
+    code, text = fields.get(b"C", b"?").decode("latin-1"), fields.get(b"M", b"?").decode("utf-8", "replace")
     raise Failed(f"error {code}: {text}")
 
 
