@@ -193,7 +193,8 @@ def interrupt(_number, _frame):
 
 def main():
     given = arguments()
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     proc.raise_open_files(2 * servers.MAX_CLIENTS)
     children = proc.Children()
     folder = tempfile.mkdtemp(prefix="howdah-bench-")
