@@ -1,0 +1,220 @@
+"""What is measured. Each case takes one sample of one target and returns {metric: figure}."""
+
+import re
+import time
+
+import proc
+import wire
+from proc import Failed, WrongUsage
+from servers import DATABASE, SCRAM_USER, USER, client_environment
+
+IDLE_CLIENTS = 5000
+COPY_ROWS = 1_000_000
+COPY_SQL = f"COPY (SELECT repeat('x', 1000) FROM generate_series(1, {COPY_ROWS})) TO STDOUT"
+COPY_BYTES = COPY_ROWS * 1001
+ROW_BYTES = 900 * 1024 * 1024
+ROW_SQL = f"SELECT repeat('x', {ROW_BYTES})"
+
+
+class Options:
+    """How long and how often."""
+
+    def __init__(self, quick, seconds, rounds):
+        self.quick = quick
+        self.seconds = seconds or (2 if quick else 5)
+        self.rounds = rounds or (1 if quick else 5)
+        self.rest = 5 if quick else 20
+
+
+class Case:
+    scram = False  # clients log in with SCRAM instead of trust
+    prepares = False
+    most_rounds = 99
+    fresh = False  # a fresh proxy process for every sample
+
+    def __init__(self, server, options):
+        self.server, self.options = server, options
+
+    def suits(self, target):
+        return True
+
+    def warm(self, target):
+        """Opens the pool and fills the caches before the first sample."""
+
+    def sample(self, target):
+        raise NotImplementedError
+
+
+def pgbench(case, target, arguments, seconds):
+    """One run of pgbench -S; returns transactions, tps and the proxy's CPU seconds."""
+    user = SCRAM_USER if case.scram else USER
+    command = [f"{case.server.bin}/pgbench", "-n", "-S", *arguments, "-T", str(seconds), DATABASE]
+    before = proc.cpu_seconds(target.pid) if target.pid else 0
+    output = case.server.place.children.run(
+        command, timeout=seconds + 60, env=client_environment(target.port, user)
+    )
+    spent = proc.cpu_seconds(target.pid) - before if target.pid else None
+    done = re.search(r"actually processed: (\d+)", output)
+    tps = re.search(r"tps = ([\d.]+)", output)
+    failed = re.search(r"failed transactions: (\d+)", output)
+    if not done or not tps or int(done.group(1)) == 0 or (failed and int(failed.group(1))):
+        raise Failed("pgbench says: " + " | ".join(output.strip().splitlines()[-6:]))
+    return int(done.group(1)), float(tps.group(1)), spent
+
+
+class Throughput(Case):
+    """32 clients, as fast as they can."""
+
+    clients = 32
+
+    def __init__(self, server, options, mode):
+        super().__init__(server, options)
+        self.mode, self.prepares = mode, mode == "prepared"
+
+    def arguments(self):
+        return ["-M", self.mode, "-c", str(self.clients), "-j", "2"]
+
+    def warm(self, target):
+        pgbench(self, target, self.arguments(), 1)
+
+    def sample(self, target):
+        done, tps, spent = pgbench(self, target, self.arguments(), self.options.seconds)
+        figures = {"tps": tps, "latency_ms": 1000 * self.clients / tps}
+        if spent is not None:
+            figures["cpu_us"] = spent * 1e6 / done
+        return figures
+
+
+class Latency(Throughput):
+    """One client: what a round trip costs."""
+
+    clients = 1
+
+    def arguments(self):
+        return ["-M", self.mode, "-c", "1", "-j", "1"]
+
+    def sample(self, target):
+        _, tps, _ = pgbench(self, target, self.arguments(), min(self.options.seconds, 3))
+        return {"latency_ms": 1000 / tps}
+
+
+class Connect(Case):
+    """Connect, log in, one query, close; four clients at a time.
+
+    With SCRAM the clients are slow (they compute PBKDF2), so the proxy works from cold caches and
+    wakes up for every message: that figure holds more than the cost of the login alone.
+    """
+
+    def __init__(self, server, options, scram):
+        super().__init__(server, options)
+        self.scram = scram
+
+    def warm(self, target):
+        pgbench(self, target, ["-C", "-M", "simple", "-c", "4", "-j", "2"], 1)
+
+    def sample(self, target):
+        arguments = ["-C", "-M", "simple", "-c", "4", "-j", "2"]
+        done, tps, spent = pgbench(self, target, arguments, min(self.options.seconds, 3))
+        figures = {"connects_s": tps}
+        if spent is not None:
+            figures["cpu_us"] = spent * 1e6 / done
+        return figures
+
+
+class Idle(Case):
+    """Many clients that log in, run one query and rest."""
+
+    fresh = True
+    most_rounds = 2
+
+    def suits(self, target):
+        return target.pools
+
+    def warm(self, target):
+        wire.close(wire.open_clients(target.port, USER, DATABASE, 50))
+        time.sleep(0.5)
+
+    def sample(self, target):
+        limit = proc.raise_open_files(IDLE_CLIENTS + 200)
+        if limit < IDLE_CLIENTS + 200:
+            raise Failed(f"{IDLE_CLIENTS} clients need more open files than {limit}")
+        before = proc.memory_kib(target.pid, "VmRSS")
+        clients = wire.open_clients(target.port, USER, DATABASE, IDLE_CLIENTS)
+        try:
+            time.sleep(2)
+            after = proc.memory_kib(target.pid, "VmRSS")
+            started, spent = time.monotonic(), proc.cpu_seconds(target.pid)
+            time.sleep(self.options.rest)
+            spent = proc.cpu_seconds(target.pid) - spent
+            rested = time.monotonic() - started
+            gone = wire.disturbed(clients)
+            if gone:
+                raise Failed(f"{gone} of {IDLE_CLIENTS} resting clients were closed or disturbed")
+            wire.ask(clients[:: IDLE_CLIENTS // 100])
+        finally:
+            wire.close(clients)
+        return {"kib_per_client": (after - before) / IDLE_CLIENTS, "cpu_percent": 100 * spent / rested}
+
+
+class Stream(Case):
+    """A COPY of 1 GB in small rows, and a single row of 900 MB."""
+
+    fresh = True
+    most_rounds = 2
+
+    def warm(self, target):
+        wire.close(wire.open_clients(target.port, USER, DATABASE, 4))
+
+    def sample(self, target):
+        figures = {}
+        for name, size, action in (("copy", COPY_BYTES, self.copy), ("row", ROW_BYTES, self.row)):
+            if target.pid:
+                proc.reset_peak(target.pid)
+            started = time.monotonic()
+            action(target)
+            figures[f"{name}_mb_s"] = size / 1e6 / (time.monotonic() - started)
+            if target.pid:
+                figures[f"{name}_peak_mb"] = proc.memory_kib(target.pid, "VmHWM") / 1024
+        return figures
+
+    def copy(self, target):
+        with open("/dev/null", "wb") as sink:
+            self.server.place.children.run(
+                [f"{self.server.bin}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", COPY_SQL],
+                timeout=180, stdout=sink, env=client_environment(target.port, USER),
+            )
+
+    def row(self, target):
+        got = wire.discard(target.port, USER, DATABASE, ROW_SQL)
+        if got < ROW_BYTES:
+            raise Failed(f"the row had {got} bytes instead of {ROW_BYTES}")
+
+
+CASES = {
+    "simple32": lambda server, options: Throughput(server, options, "simple"),
+    "prepared32": lambda server, options: Throughput(server, options, "prepared"),
+    "latency1-simple": lambda server, options: Latency(server, options, "simple"),
+    "latency1-prepared": lambda server, options: Latency(server, options, "prepared"),
+    "connect-trust": lambda server, options: Connect(server, options, scram=False),
+    "connect-scram": lambda server, options: Connect(server, options, scram=True),
+    "idle5000": Idle,
+    "stream": Stream,
+}
+GROUPS = {
+    "latency1": ["latency1-simple", "latency1-prepared"],
+    "connect": ["connect-trust", "connect-scram"],
+}
+
+
+def chosen(words):
+    """The cases that --only names, in their usual order."""
+    if not words:
+        return list(CASES)
+    wanted = set()
+    for word in words.split(","):
+        names = GROUPS.get(word.strip(), [word.strip()])
+        unknown = [name for name in names if name not in CASES]
+        if unknown:
+            raise WrongUsage(f"no case {unknown[0]}; there are: " + ", ".join([*CASES, *GROUPS]))
+        wanted.update(names)
+    return [name for name in CASES if name in wanted]

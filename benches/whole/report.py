@@ -1,0 +1,109 @@
+"""Medians, what must hold, and the table."""
+
+import statistics
+from dataclasses import dataclass
+
+TARGETS = ("howdah", "haproxy", "pgbouncer", "direct")
+
+
+@dataclass
+class Row:
+    case: str
+    metric: str
+    title: str
+    yardstick: str  # whom the ratio compares with
+    digits: int = 1
+    most_ratio: float | None = None
+    least_ratio: float | None = None
+    most: float | None = None
+    unit: str = ""
+
+    def must(self):
+        if self.most_ratio is not None:
+            return f"≤ {self.most_ratio:g} × {self.yardstick}"
+        if self.least_ratio is not None:
+            return f"≥ {self.least_ratio:g} × {self.yardstick}"
+        if self.most is not None:
+            return f"≤ {self.most:g} {self.unit}".rstrip()
+        return ""
+
+    def verdict(self, value, ratio):
+        """True, False, or None where nothing is demanded or nothing was measured."""
+        if self.most is not None:
+            return None if value is None else value <= self.most
+        if ratio is None:
+            return None
+        if self.most_ratio is not None:
+            return ratio <= self.most_ratio
+        if self.least_ratio is not None:
+            return ratio >= self.least_ratio
+        return None
+
+
+ROWS = (
+    Row("simple32", "cpu_us", "CPU per transaction, 32 clients, simple, µs", "haproxy", most_ratio=0.95),
+    Row("simple32", "tps", "transactions/s, 32 clients, simple", "haproxy", 0),
+    Row("simple32", "latency_ms", "average latency, 32 clients, simple, ms", "haproxy", 3),
+    Row("prepared32", "cpu_us", "CPU per transaction, 32 clients, prepared, µs", "haproxy", most_ratio=1.0),
+    Row("prepared32", "tps", "transactions/s, 32 clients, prepared", "haproxy", 0, least_ratio=1.0),
+    Row("prepared32", "latency_ms", "average latency, 32 clients, prepared, ms", "haproxy", 3),
+    Row("latency1-simple", "latency_ms", "one client, simple, ms", "haproxy", 4, most_ratio=1.0),
+    Row("latency1-prepared", "latency_ms", "one client, prepared, ms", "haproxy", 4, most_ratio=1.0),
+    Row("connect-trust", "cpu_us", "CPU per connect + query + close, trust, µs", "pgbouncer", most=120, unit="µs"),
+    Row("connect-trust", "connects_s", "connects/s, 4 at a time, trust", "pgbouncer", 0),
+    Row("connect-scram", "cpu_us", "CPU per connect + query + close, SCRAM, µs", "pgbouncer", most=120, unit="µs"),
+    Row("connect-scram", "connects_s", "connects/s, 4 at a time, SCRAM", "pgbouncer", 0),
+    Row("idle5000", "kib_per_client", "memory per idle client of 5,000, KiB", "pgbouncer", 2, most=4, unit="KiB"),
+    Row("idle5000", "cpu_percent", "idle CPU with 5,000 clients, % of a core", "pgbouncer", 3, most=0.1, unit="%"),
+    Row("stream", "copy_peak_mb", "peak memory, COPY of 1 GB, MiB", "haproxy", most=64, unit="MiB"),
+    Row("stream", "copy_mb_s", "COPY of 1 GB, MB/s", "haproxy", 0),
+    Row("stream", "row_peak_mb", "peak memory, one row of 900 MiB, MiB", "haproxy", most=64, unit="MiB"),
+    Row("stream", "row_mb_s", "one row of 900 MiB, MB/s", "haproxy", 0),
+)
+
+
+def summarise(samples):
+    """{case: {target: [figures of each round]}} -> one dict for each row of the table."""
+    summary = []
+    for row in ROWS:
+        by_target = samples.get(row.case)
+        if by_target is None:
+            continue
+        cells = {}
+        for target, rounds in by_target.items():
+            values = [figures[row.metric] for figures in rounds if row.metric in figures]
+            if values:
+                cells[target] = {
+                    "median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values),
+                }
+        value = cells.get("howdah", {}).get("median")
+        base = cells.get(row.yardstick, {}).get("median")
+        ratio = value / base if value is not None and base else None
+        summary.append({
+            "case": row.case, "metric": row.metric, "title": row.title, "cells": cells,
+            "yardstick": row.yardstick, "ratio": ratio, "must": row.must(), "met": row.verdict(value, ratio),
+            "digits": row.digits,
+        })
+    return summary
+
+
+def _cell(cell, digits):
+    if not cell:
+        return "-"
+    text = f"{cell['median']:,.{digits}f}"
+    if cell["n"] > 1:
+        text += f" ({cell['min']:,.{digits}f}–{cell['max']:,.{digits}f})"
+    return text
+
+
+def table(summary):
+    lines = [
+        "| case | " + " | ".join(TARGETS) + " | ratio | must | |",
+        "| --- |" + " ---: |" * (len(TARGETS) + 1) + " --- | --- |",
+    ]
+    for row in summary:
+        cells = [_cell(row["cells"].get(target), row["digits"]) for target in TARGETS]
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f} × {row['yardstick']}"
+        met = {True: "met", False: "**not met**", None: ""}[row["met"]]
+        lines.append("| " + " | ".join([row["title"], *cells, ratio, row["must"], met]) + " |")
+    return "\n".join(lines)
