@@ -21,6 +21,7 @@
 //! | F0 | [`sql`] | lexer and classification |
 //! | F0 | [`ids`] | newtypes and words that rooms share |
 
+pub mod config;
 pub mod ids;
 pub mod session;
 pub mod sql;

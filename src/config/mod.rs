@@ -1,0 +1,41 @@
+//! The configuration: from files as somebody typed them to values that are valid (floor 1).
+//!
+//! May import `crate::ids` and nothing else of this crate.
+//!
+//! ```text
+//! load ─ source (text) ─ reader ─→ raw (as typed, with places) ─ check ─→ checked (valid) ─→ describe
+//!                                    └── problem: what is wrong, shown with mask ──┘
+//! ```
+//!
+//! Invariants:
+//! - A [`Config`] is whole and free of contradictions: defaults are filled in, paths resolved, secrets read.
+//!   Other rooms check nothing twice.
+//! - Everything that is wrong is told at once, each with file, line, column and what would be valid.
+//! - No secret leaves this room but as a `SecretString`: source lines in errors are masked, messages never
+//!   repeat a value that may hold one.
+//! - Nothing here is kept: no static holds a configuration, and loading twice reads twice.
+
+mod check;
+mod check_entries;
+mod checked;
+mod describe;
+mod load;
+mod mask;
+mod pool;
+mod problem;
+mod raw;
+mod reader;
+mod secret;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub use checked::{
+    AuthType, CONSOLE_DATABASES, Config, Database, Http, Listen, ListenTls, Log, LogFormat, LogLevel,
+    ServerTls, User,
+};
+pub use describe::describe;
+pub use load::{load, load_with};
+pub use pool::{PoolMode, PoolOverrides, PoolSettings};
+pub use problem::{ConfigError, ConfigErrors};
