@@ -86,6 +86,11 @@ impl ClientSession {
         session
     }
 
+    /// Stands in for a client where Howdah itself uses a server connection.
+    pub fn nobody() -> Self {
+        Self::new(Mode::Exclusive, Arc::default())
+    }
+
     /// What this client's transactions must run with.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
@@ -387,11 +392,10 @@ impl ClientSession {
 
     fn parse_unnamed(&mut self, given: &Given<'_>, parse: &wire::Parse<'_>, to: &mut To<'_>) -> Verdict {
         let mut verdict = Verdict::Forward;
-        let statement =
-            to.intern.unnamed(ClientStatements::unnamed_body(parse.body), self.standard_strings);
-        let which = sql::traits(parse.query, self.standard_strings).deallocate;
-        if let Some(which) = which.filter(|w| *w != sql::Deallocate::All) {
-            if self.statements.remove(&which.name()).is_some() {
+        let statement = to.intern.unnamed(parse.body, self.standard_strings);
+        if statement.deallocates_one {
+            let which = sql::traits(parse.query, self.standard_strings).deallocate;
+            if which.is_some_and(|which| self.statements.remove(&which.name()).is_some()) {
                 prepare_dummy(to);
                 let mut body = DEALLOCATE_DUMMY.to_vec();
                 body.extend_from_slice(&[0, 0, 0]);

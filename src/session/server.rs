@@ -36,7 +36,7 @@ pub enum Action {
     Swallow,
     /// The client gets these bytes in its place.
     Replace(Vec<u8>),
-    /// Swallowed; now call [`ClientSession::replay`].
+    /// Swallowed; the batch must run again: [`ClientSession::replay`].
     Replay,
     /// The server ends the connection: SQLSTATE and message.
     Lost(String, String),
@@ -77,6 +77,8 @@ pub struct ServerSession {
     answered: bool,
     /// A statement that turned out to be stale: close it, then run the batch again.
     healing: Option<Arc<Statement>>,
+    /// The batch must run again now.
+    replay_due: bool,
     /// Statements that turned out to be stale too late to heal: they are closed with the next batch.
     stale: Vec<Arc<Statement>>,
 }
@@ -103,6 +105,7 @@ impl ServerSession {
             replay_ok: false,
             answered: false,
             healing: None,
+            replay_due: false,
             stale: Vec::new(),
         }
     }
@@ -124,6 +127,7 @@ impl ServerSession {
             && !self.discarding
             && !self.copy_in
             && self.healing.is_none()
+            && !self.replay_due
             && !self.preparing
     }
 
@@ -163,6 +167,22 @@ impl ServerSession {
         self.settings = Arc::default();
         self.statements.retain(&[]);
         self.unnamed = None;
+    }
+
+    /// True while the server waits for COPY data that only its client has.
+    pub fn reads_copy(&self) -> bool {
+        self.copy_in
+    }
+
+    /// Ends an open batch with a Sync in the client's stead; a batch that was to run again is forgotten.
+    pub fn close_batch(&mut self, out: &mut Vec<u8>) {
+        self.replay_due = false;
+        if self.unsynced || self.discarding || self.healing.take().is_some() {
+            wire::sync(out);
+            self.expect.push_back(Expect::new(Kind::Sync, false));
+            self.unsynced = false;
+            self.discarding = false;
+        }
     }
 
     /// How many statements are prepared.
@@ -215,6 +235,21 @@ impl ServerSession {
         if self.replay_ok {
             self.replay.extend_from_slice(frame);
         }
+    }
+
+    /// True when [`Self::own_replies`] has something to write.
+    pub fn owes_own_reply(&self) -> bool {
+        self.expect.front().is_some_and(|head| matches!(head.kind, Kind::Synthetic(_) | Kind::CopyEnd))
+    }
+
+    /// Remembers that the batch must run again.
+    pub fn set_replay_due(&mut self) {
+        self.replay_due = true;
+    }
+
+    /// True once after [`Self::set_replay_due`].
+    pub fn take_replay_due(&mut self) -> bool {
+        std::mem::take(&mut self.replay_due)
     }
 
     /// Judges one message. `body` is whole for the types of [`needs_body`] (an `ErrorResponse`'s first

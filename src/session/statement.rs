@@ -32,6 +32,8 @@ pub struct Statement {
     pub ends_transaction: bool,
     /// It drops all prepared statements: `DISCARD ALL`, `DEALLOCATE ALL`.
     pub drops_all: bool,
+    /// It is a `DEALLOCATE` of one statement.
+    pub deallocates_one: bool,
 }
 
 impl Statement {
@@ -48,7 +50,17 @@ impl Statement {
             changes_session: traits.changes_session,
             ends_transaction: traits.ends_transaction,
             drops_all: traits.discard_all || traits.deallocate == Some(sql::Deallocate::All),
+            deallocates_one: traits.deallocate.is_some_and(|which| which != sql::Deallocate::All),
         }
+    }
+
+    /// One for an unnamed Parse: a very long text is judged but not kept.
+    pub fn unnamed(id: u64, body: &[u8], standard_strings: bool) -> Self {
+        let mut statement = Self::new(id, body, standard_strings);
+        if body.len() > MAX_UNNAMED_BYTES {
+            statement.body = Box::default();
+        }
+        statement
     }
 }
 
@@ -110,11 +122,6 @@ impl ClientStatements {
         let digits = named.get(SERVER_PREFIX.len()..)?.iter().take_while(|b| b.is_ascii_digit()).count();
         let own = named.get(..SERVER_PREFIX.len() + digits)?;
         self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, s)| (&**name, &*s.name))
-    }
-
-    /// What an unnamed Parse leaves for later: long texts only their number.
-    pub(super) fn unnamed_body(body: &[u8]) -> &[u8] {
-        if body.len() <= MAX_UNNAMED_BYTES { body } else { &[] }
     }
 }
 

@@ -1,0 +1,386 @@
+//! A logged-in server connection.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::cancel::CancelTarget;
+use crate::ids::BackendId;
+use crate::net::Stream;
+use crate::session::{Action, ClientSession, ServerSession, needs_body};
+use crate::wire::{self, PgError, Side, front};
+
+/// The most of a message that is kept until it is whole: an `ErrorResponse` longer than this is judged by
+/// its beginning.
+const MAX_CARRY: usize = 64 << 10;
+/// A buffer that grew beyond this is given back when the connection rests.
+const KEEP: usize = 64 << 10;
+
+/// Why a server connection is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The server closed it or the network failed.
+    Io(io::ErrorKind),
+    /// The server said FATAL: SQLSTATE and message.
+    Fatal(String, String),
+    /// The server broke the protocol.
+    Violation(&'static str),
+}
+
+impl Loss {
+    /// What the client is told whose query was running.
+    pub fn to_pg_error(&self) -> PgError {
+        let error = PgError::fatal("08006", "server connection lost in the middle of a query");
+        let error = match self {
+            Self::Io(_) => error.detail("The server closed the connection unexpectedly."),
+            Self::Fatal(code, text) => error.detail(format!("The server said: {text} ({code})")),
+            Self::Violation(what) => error.detail(format!("The server broke the protocol: {what}.")),
+        };
+        error.hint("Whether the transaction was committed is not known if it was ending; connect and try again.")
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(kind) => write!(f, "{kind}"),
+            Self::Fatal(code, text) => write!(f, "server said FATAL {code}: {text}"),
+            Self::Violation(what) => write!(f, "protocol violation by the server: {what}"),
+        }
+    }
+}
+
+/// What others may know of a server connection while a client has it.
+#[derive(Debug)]
+pub struct BackendHandle {
+    /// Its number.
+    pub id: BackendId,
+    /// Where and with what to cancel its query.
+    pub cancel: CancelTarget,
+    /// Cancel requests that are on their way to the server: until they have arrived nobody else may use the
+    /// connection, or they would hit his query.
+    cancelling: AtomicU32,
+    waker: AtomicWaker,
+}
+
+impl BackendHandle {
+    fn new(id: BackendId, cancel: CancelTarget) -> Self {
+        Self { id, cancel, cancelling: AtomicU32::new(0), waker: AtomicWaker::new() }
+    }
+
+    /// A cancel request sets out.
+    pub fn begin_cancel(self: &Arc<Self>) -> Cancelling {
+        self.cancelling.fetch_add(1, Ordering::SeqCst);
+        Cancelling(Arc::clone(self))
+    }
+
+    /// True when no cancel request is on its way.
+    pub fn is_calm(&self) -> bool {
+        self.cancelling.load(Ordering::SeqCst) == 0
+    }
+
+    /// Ready when no cancel request is on its way. For one waiting task.
+    pub fn poll_calm(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_calm() {
+            return Poll::Ready(());
+        }
+        self.waker.register(cx.waker());
+        if self.is_calm() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A cancel request on its way; it has arrived when this is dropped.
+#[derive(Debug)]
+pub struct Cancelling(Arc<BackendHandle>);
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.0.cancelling.fetch_sub(1, Ordering::SeqCst);
+        self.0.waker.wake();
+    }
+}
+
+/// One server connection.
+#[derive(Debug)]
+pub struct Backend {
+    io: Stream,
+    /// The part that others may hold.
+    pub handle: Arc<BackendHandle>,
+    /// What is in flight, prepared and set.
+    pub session: ServerSession,
+    /// Bytes for the server that are not written yet.
+    pub out: Vec<u8>,
+    written: usize,
+    /// The beginning of a server's message that is not whole yet.
+    carry: Vec<u8>,
+    /// Bytes of the current message still to come, and whether the client gets them.
+    streaming: usize,
+    streaming_shown: bool,
+    broken: bool,
+    /// What the server reported at login, in its order.
+    pub parameters: Arc<[(Box<[u8]>, Box<[u8]>)]>,
+    /// When it was made.
+    pub since: Instant,
+    /// When it last came back from a client.
+    pub used: Instant,
+    /// The worker whose reactor its socket is registered with.
+    pub home: usize,
+    /// The client whose traces are in the session, if there are any.
+    pub owner: Option<crate::ids::ClientId>,
+}
+
+impl Backend {
+    /// A connection that has just logged in.
+    pub(super) fn new(
+        io: Stream,
+        id: BackendId,
+        cancel: CancelTarget,
+        parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+        max_statements: usize,
+        home: usize,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            io,
+            handle: Arc::new(BackendHandle::new(id, cancel)),
+            session: ServerSession::new(max_statements),
+            out: Vec::new(),
+            written: 0,
+            carry: Vec::new(),
+            streaming: 0,
+            streaming_shown: false,
+            broken: false,
+            parameters: parameters.into(),
+            since: now,
+            used: now,
+            home,
+            owner: None,
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> BackendId {
+        self.handle.id
+    }
+
+    /// How long it has lived.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// True after any failure: it must be closed.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Marks it so.
+    pub fn set_broken(&mut self) {
+        self.broken = true;
+    }
+
+    /// True when it can serve another client: nothing in flight, no transaction, no bytes in between.
+    pub fn is_reusable(&self) -> bool {
+        !self.broken
+            && self.session.is_free()
+            && self.out.is_empty()
+            && self.carry.is_empty()
+            && self.streaming == 0
+    }
+
+    /// Bytes that wait to be written.
+    pub fn unwritten(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Writes what waits in [`Self::out`]. Cancel-safe: progress is kept here.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+        while self.written < self.out.len() {
+            let rest = self.out.get(self.written..).unwrap_or_default();
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
+                Ok(0) => return Poll::Ready(Err(self.lost(io::ErrorKind::WriteZero))),
+                Ok(n) => self.written += n,
+                Err(e) => return Poll::Ready(Err(self.lost(e.kind()))),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        // Only TLS has something to flush; there the write above may sit in its buffer.
+        Pin::new(&mut self.io).poll_flush(cx).map_err(|e| self.lost(e.kind()))
+    }
+
+    /// Reads into `buf`: how many bytes came.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, Loss>> {
+        let mut buf = ReadBuf::new(buf);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
+            Ok(()) if buf.filled().is_empty() => Poll::Ready(Err(self.lost(io::ErrorKind::UnexpectedEof))),
+            Ok(()) => Poll::Ready(Ok(buf.filled().len())),
+            Err(e) => Poll::Ready(Err(self.lost(e.kind()))),
+        }
+    }
+
+    fn lost(&mut self, kind: io::ErrorKind) -> Loss {
+        self.broken = true;
+        Loss::Io(kind)
+    }
+
+    /// Judges what the server sent. What the client gets is, in this order: what is appended to `out`, then
+    /// the returned range of `chunk`, which was not copied.
+    ///
+    /// # Errors
+    /// The connection is broken after any; what had been passed before stands in `out`.
+    pub fn feed(
+        &mut self,
+        client: &mut ClientSession,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, Loss> {
+        let fed = if self.carry.is_empty() {
+            self.split(client, chunk, out)
+        } else {
+            let mut whole = std::mem::take(&mut self.carry);
+            whole.extend_from_slice(chunk);
+            self.split(client, &whole, out).map(|run| {
+                out.extend_from_slice(whole.get(run).unwrap_or_default());
+                0..0
+            })
+        };
+        self.broken |= fed.is_err();
+        fed
+    }
+
+    fn split(
+        &mut self,
+        client: &mut ClientSession,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Range<usize>, Loss> {
+        // Bytes from `run` to `at` go to the client as they stand.
+        let (mut run, mut at) = (0, 0);
+        if self.streaming > 0 {
+            at = self.streaming.min(chunk.len());
+            self.streaming -= at;
+            if !self.streaming_shown {
+                run = at;
+            }
+            self.own_replies(chunk, &mut run, at, out);
+        }
+        while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
+            let head = wire::header(Side::Backend, rest)
+                .map_err(|_| Loss::Violation("a message of an unknown type or an impossible length"))?;
+            let wait = head.is_none_or(|h| needs_body(h.tag) && rest.len() < h.len.min(MAX_CARRY));
+            let Some(head) = head.filter(|_| !wait) else {
+                out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
+                self.carry.extend_from_slice(rest);
+                return Ok(chunk.len()..chunk.len());
+            };
+            let here = head.len.min(rest.len());
+            let body = rest.get(5..here).unwrap_or_default();
+            let action = self
+                .session
+                .on_backend(client, head.tag, body)
+                .map_err(|violation| Loss::Violation(violation.0))?;
+            let shown = matches!(action, Action::Pass);
+            if !shown {
+                out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
+                run = at + here;
+            }
+            at += here;
+            self.streaming = head.len - here;
+            self.streaming_shown = shown;
+            match action {
+                Action::Pass | Action::Swallow => {}
+                Action::Replace(bytes) => out.extend_from_slice(&bytes),
+                Action::Lost(code, text) => {
+                    out.extend_from_slice(chunk.get(run..at - here).unwrap_or_default());
+                    return Err(Loss::Fatal(code, text));
+                }
+                Action::Replay => self.session.set_replay_due(),
+            }
+            self.own_replies(chunk, &mut run, at, out);
+        }
+        Ok(run..at)
+    }
+
+    /// Howdah's own replies come behind the message that was just passed.
+    fn own_replies(&mut self, chunk: &[u8], run: &mut usize, at: usize, out: &mut Vec<u8>) {
+        if self.streaming == 0 && self.session.owes_own_reply() {
+            out.extend_from_slice(chunk.get(*run..at).unwrap_or_default());
+            *run = at;
+            self.session.own_replies(out);
+        }
+    }
+
+    /// Looks at a resting connection: false if the server closed it, or sent what cannot be ignored. Does not
+    /// wait.
+    pub fn is_alive(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut buf = [0; 1024];
+        let mut nobody = ClientSession::nobody();
+        let mut seen = Vec::new();
+        loop {
+            match self.poll_read(&mut cx, &mut buf) {
+                Poll::Pending => return self.is_reusable(),
+                Poll::Ready(Err(_)) => return false,
+                Poll::Ready(Ok(n)) => {
+                    let chunk = buf.get(..n).unwrap_or_default();
+                    if self.feed(&mut nobody, chunk, &mut seen).is_err() {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves the socket to the reactor of the worker that calls.
+    ///
+    /// # Errors
+    /// The system would not register it; then the connection is broken.
+    pub fn move_to(&mut self, worker: usize) -> io::Result<()> {
+        if self.home == worker {
+            return Ok(());
+        }
+        let io = std::mem::replace(&mut self.io, Stream::closed());
+        match io.rebind() {
+            Ok(io) => {
+                self.io = io;
+                self.home = worker;
+                Ok(())
+            }
+            Err(error) => {
+                self.broken = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives back memory that only a busy connection needs.
+    pub fn rest(&mut self) {
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
+        if self.carry.capacity() > 0 {
+            self.carry = Vec::new();
+        }
+        self.session.rest();
+        self.used = Instant::now();
+    }
+
+    /// Says goodbye if the socket takes it at once, and closes.
+    pub fn terminate(mut self) {
+        if !self.broken {
+            let mut cx = Context::from_waker(Waker::noop());
+            let goodbye = [front::TERMINATE, 0, 0, 0, 4];
+            if let Poll::Ready(Ok(_)) = Pin::new(&mut self.io).poll_write(&mut cx, &goodbye) {
+                let _ = Pin::new(&mut self.io).poll_flush(&mut cx);
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! One server connection: how it is made, what it holds, how its query is cancelled (floor 3).
+//!
+//! What it is for: connecting and logging in to a Postgres, splitting what it sends into messages, and
+//! keeping what belongs to that connection ([`Backend`]).
+//!
+//! May import: `auth`, `session`, `net`, `observe`, `config`, `wire`, `sql`, `ids`.
+//!
+//! Invariants:
+//! - What a server sends before it is logged in is bounded in size, count and time.
+//! - No byte that came before TLS is read as if it had come through it (CVE-2021-43767).
+//! - A [`Backend`] that saw an error of the connection or of the protocol says so ([`Backend::is_broken`]),
+//!   and is never given to another client.
+
+mod cancel;
+mod connect;
+mod connection;
+mod login;
+
+pub use cancel::CancelTarget;
+pub use connect::{ConnectError, Connector, Credential, ServerConfig};
+pub use connection::{Backend, BackendHandle, Loss};
+
+#[cfg(test)]
+mod tests;

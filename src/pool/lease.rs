@@ -1,0 +1,93 @@
+//! A server connection on loan.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::pool::Pool;
+use crate::backend::Backend;
+
+/// Why a client keeps its server connection beyond the end of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinReason {
+    /// `pool_mode = "session"`.
+    SessionMode,
+}
+
+/// How long a loan lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Until the transaction ends.
+    Transaction,
+    /// Until the reason ends.
+    Pinned(PinReason),
+}
+
+/// A server connection on loan. Dropped without a word it is closed: only [`Lease::release`] and
+/// [`Lease::recover`] bring it back.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Arc<Pool>,
+    backend: Option<Box<Backend>>,
+    kind: Kind,
+}
+
+impl Lease {
+    pub(super) fn new(pool: Arc<Pool>, mut backend: Box<Backend>, worker: usize) -> Self {
+        // A socket that stays with another worker's reactor works, but each of its wake-ups crosses threads.
+        if let Err(error) = backend.move_to(worker) {
+            tracing::warn!(pool = %pool.key(), %error, "a server socket could not be moved");
+        }
+        let kind = pool.lease_kind();
+        Self { pool, backend: Some(backend), kind }
+    }
+
+    /// How long it lasts.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The pool that lent it.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Back to the pool, for whoever is next; closed if it is not fit to be used again.
+    pub fn release(mut self) {
+        if let Some(backend) = self.backend.take() {
+            self.pool.give_back(backend);
+        }
+    }
+
+    /// The client is gone, or the connection must be cleaned: brings it to rest in a task of its own, or
+    /// closes it. `reset` runs `server_reset_query` first.
+    pub fn recover(mut self, reset: bool) {
+        if let Some(backend) = self.backend.take() {
+            super::recover::spawn(Arc::clone(&self.pool), backend, reset);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut backend) = self.backend.take() {
+            backend.set_broken();
+            self.pool.give_back(backend);
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = Backend;
+
+    #[allow(clippy::expect_used)] // taken only by functions that consume the lease
+    fn deref(&self) -> &Backend {
+        self.backend.as_deref().expect("a lease has its connection until it ends")
+    }
+}
+
+impl DerefMut for Lease {
+    #[allow(clippy::expect_used)] // as above
+    fn deref_mut(&mut self) -> &mut Backend {
+        self.backend.as_deref_mut().expect("a lease has its connection until it ends")
+    }
+}

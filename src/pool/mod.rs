@@ -1,0 +1,32 @@
+//! Who may use which server connection, and when (floor 4).
+//!
+//! What it is for: one [`Pool`] for each database and login; its waiting clients ([`queue`]), its limits
+//! ([`slots`]), the lending of connections ([`Lease`]) and their return. The [`Registry`] knows all pools.
+//!
+//! May import: `backend`, `frontend` (not needed so far), `session`, `auth`, `net`, `observe`, `config`,
+//! `wire`, `sql`, `ids`. [`queue`] and [`slots`] are pure: no tokio, no lock, no clock.
+//!
+//! Invariants:
+//! - A connection is in one place: resting in the pool, lent, on its way to a waiter, or being cleaned.
+//! - What comes back broken, in a transaction or with bytes in between is closed, never lent again.
+//! - A place that a connection leaves is given to the longest waiting client's next connection at once.
+//! - No lock is held across an await, and no future is polled under one.
+
+mod interner;
+mod lease;
+mod open;
+mod pool;
+pub mod queue;
+mod recover;
+mod registry;
+pub mod slots;
+mod waiter;
+
+pub use interner::Interner;
+pub use lease::{Kind, Lease, PinReason};
+pub use pool::{Acquire, Pool, PoolConfig, Want};
+pub use registry::{DatabaseLimit, Registry};
+pub use waiter::Waiter;
+
+#[cfg(test)]
+mod tests;

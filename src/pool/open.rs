@@ -1,0 +1,182 @@
+//! Making server connections, and what happens while that fails.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pool::{Inner, Pool, now};
+use super::registry::next_id;
+use crate::backend::{Backend, ConnectError};
+use crate::wire::PgError;
+
+/// The first wait after a failed attempt; it doubles up to [`MAX_BACKOFF`].
+const BACKOFF: Duration = Duration::from_millis(50);
+/// Short enough that clients wait for less than a second once the server is back.
+const MAX_BACKOFF: Duration = Duration::from_millis(500);
+
+/// The server cannot be reached.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Since when.
+    since: Instant,
+    /// When to try again.
+    retry_at: Instant,
+    attempts: u32,
+    /// What waiting clients are told.
+    pub(super) error: PgError,
+    /// Trying again will not help those who wait.
+    is_final: bool,
+}
+
+impl Failure {
+    fn again(before: Option<&Self>, error: &ConnectError) -> Self {
+        let now = now();
+        let attempts = before.map_or(0, |f| f.attempts + 1);
+        let backoff = (BACKOFF * 2_u32.saturating_pow(attempts.min(8))).min(MAX_BACKOFF);
+        // Between three and five quarters, so that many pools do not try in step.
+        let jitter = u32::try_from(RandomState::new().hash_one(attempts) % 512).unwrap_or(256);
+        Self {
+            since: before.map_or(now, |f| f.since),
+            retry_at: now + backoff * (768 + jitter) / 1024,
+            attempts,
+            error: error.to_pg_error(),
+            is_final: error.is_final(),
+        }
+    }
+}
+
+impl Pool {
+    /// The error for clients that need not wait: the server has been out of reach for too long, and it is
+    /// not time to try again yet; or it refuses the login itself.
+    pub(super) fn hopeless(&self, inner: &Inner) -> Option<PgError> {
+        let failure = inner.failure.as_ref()?;
+        if inner.slots.open() > 0 || inner.slots.connecting() > 0 || now() >= failure.retry_at {
+            return None;
+        }
+        let patience = self.settings().server_login_retry.unwrap_or_default();
+        let over = failure.is_final || failure.since.elapsed() >= patience;
+        over.then(|| failure.error.clone())
+    }
+
+    /// Makes as many connections as the waiting clients need and the limits allow. `worker` is the caller's.
+    pub(super) fn open_more(self: &Arc<Self>, worker: usize) {
+        let mut made_room = false;
+        loop {
+            let mut inner = self.inner.lock();
+            let mut limits = self.limits();
+            if let Some(failure) = &inner.failure {
+                if now() < failure.retry_at {
+                    return;
+                }
+                limits.connecting = 1; // one to try, so that its return meets no storm
+            }
+            let waiting = inner.queue.len();
+            if inner.closing || !inner.slots.may_open(waiting, limits, inner.use_reserve) {
+                return;
+            }
+            if !self.limit.take(self.settings().max_db_connections) {
+                drop(inner);
+                if made_room || !self.limit.make_room(self) {
+                    return;
+                }
+                made_room = true;
+                continue;
+            }
+            inner.slots.begin();
+            drop(inner);
+            self.spawn_open(worker);
+        }
+    }
+
+    /// Keeps `min_pool_size` connections, also when nobody waits.
+    pub(super) fn keep_minimum(self: &Arc<Self>, worker: usize) {
+        let minimum = self.settings().min_pool_size;
+        loop {
+            let mut inner = self.inner.lock();
+            let failing = inner.failure.as_ref().is_some_and(|f| now() < f.retry_at);
+            if inner.closing || failing || inner.slots.taken() >= minimum {
+                return;
+            }
+            if !self.limit.take(self.settings().max_db_connections) {
+                return;
+            }
+            inner.slots.begin();
+            drop(inner);
+            self.spawn_open(worker);
+        }
+    }
+
+    fn spawn_open(self: &Arc<Self>, worker: usize) {
+        let mut attempt = Attempt { pool: Arc::clone(self), over: false };
+        tokio::spawn(async move {
+            let id = next_id(&attempt.pool.ids);
+            let result = attempt.pool.config.connector.connect(id, worker).await;
+            attempt.over = true;
+            match result {
+                Ok(backend) => attempt.pool.opened(backend),
+                Err(error) => attempt.pool.failed(&error),
+            }
+        });
+    }
+
+    fn opened(self: &Arc<Self>, backend: Box<Backend>) {
+        tracing::debug!(server = %backend.id(), pool = %self.key(), pid = backend.handle.cancel.pid(), "server connection made");
+        self.metrics().connects.inc();
+        let worker = backend.home;
+        let mut inner = self.inner.lock();
+        inner.slots.opened();
+        if inner.failure.take().is_some() {
+            tracing::info!(pool = %self.key(), "the server is reachable again");
+        }
+        if inner.closing {
+            drop(inner);
+            self.close(backend);
+            return;
+        }
+        match inner.queue.pop() {
+            Some(cell) => {
+                drop(inner);
+                cell.deliver(Ok(backend));
+            }
+            None => inner.rest(backend),
+        }
+        self.open_more(worker);
+    }
+
+    fn failed(self: &Arc<Self>, error: &ConnectError) {
+        self.metrics().connect_failures.inc();
+        self.limit.give();
+        let mut inner = self.inner.lock();
+        inner.slots.failed();
+        let failure = Failure::again(inner.failure.as_ref(), error);
+        if failure.attempts == 0 {
+            tracing::warn!(pool = %self.key(), %error, "no server connection could be made");
+        } else {
+            tracing::debug!(pool = %self.key(), %error, attempt = failure.attempts, "still no server connection");
+        }
+        inner.failure = Some(failure);
+        let hopeless = self.hopeless(&inner);
+        let lost = if hopeless.is_some() { inner.queue.extract(|_, _| true) } else { Vec::new() };
+        drop(inner);
+        if let Some(error) = hopeless {
+            lost.into_iter().for_each(|cell| cell.deliver(Err(error.clone())));
+        }
+    }
+}
+
+/// An attempt to connect; if its task is dropped, its place is given back.
+struct Attempt {
+    pool: Arc<Pool>,
+    over: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.over {
+            self.pool.limit.give();
+            self.pool.inner.lock().slots.failed();
+        }
+    }
+}

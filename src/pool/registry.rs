@@ -1,0 +1,77 @@
+//! All pools, and what pools of one database share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::pool::{Pool, PoolConfig};
+use crate::ids::{BackendId, PoolKey};
+
+/// `max_db_connections`: one bound for all pools of a database.
+#[derive(Debug, Default)]
+pub struct DatabaseLimit {
+    used: AtomicUsize,
+    pools: Mutex<Vec<Weak<Pool>>>,
+}
+
+impl DatabaseLimit {
+    /// Takes a place if one is free.
+    pub(super) fn take(&self, max: Option<usize>) -> bool {
+        let max = max.unwrap_or(usize::MAX);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1)).is_ok()
+    }
+
+    /// Gives it back.
+    pub(super) fn give(&self) {
+        self.used.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Closes a resting connection of another pool, so that its place becomes free.
+    pub(super) fn make_room(&self, not: &Pool) -> bool {
+        let pools: Vec<Arc<Pool>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
+        pools.iter().any(|pool| !std::ptr::eq(Arc::as_ptr(pool), not) && pool.close_one_idle())
+    }
+}
+
+/// All pools.
+#[derive(Debug, Default)]
+pub struct Registry {
+    pools: DashMap<PoolKey, Arc<Pool>>,
+    limits: DashMap<Arc<str>, Arc<DatabaseLimit>>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Registry {
+    /// The pool for this key, made by `config` when it is asked for the first time.
+    pub fn pool(&self, key: &PoolKey, config: impl FnOnce() -> PoolConfig) -> Arc<Pool> {
+        if let Some(pool) = self.pools.get(key) {
+            return Arc::clone(&pool);
+        }
+        let limit = Arc::clone(&self.limits.entry(Arc::clone(&key.database)).or_default());
+        let pool = self
+            .pools
+            .entry(key.clone())
+            .or_insert_with(|| {
+                let pool = Arc::new(Pool::new(key.clone(), config(), Arc::clone(&limit), Arc::clone(&self.ids)));
+                let mut pools = limit.pools.lock();
+                pools.retain(|p| p.strong_count() > 0);
+                pools.push(Arc::downgrade(&pool));
+                drop(pools);
+                pool
+            })
+            .clone();
+        pool
+    }
+
+    /// All pools there are.
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        self.pools.iter().map(|entry| Arc::clone(entry.value())).collect()
+    }
+}
+
+/// The next number for a server connection.
+pub(super) fn next_id(ids: &AtomicU64) -> BackendId {
+    BackendId(ids.fetch_add(1, Ordering::Relaxed) + 1)
+}

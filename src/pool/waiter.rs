@@ -1,0 +1,91 @@
+//! A client that waits for a server connection.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::lease::Lease;
+use super::pool::Pool;
+use super::queue::Ticket;
+use crate::backend::Backend;
+use crate::wire::PgError;
+
+/// Where the pool puts what a waiter waits for.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) since: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    result: Option<Result<Box<Backend>, PgError>>,
+    waker: Option<Waker>,
+}
+
+impl Cell {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { since: Instant::now(), state: Mutex::default() })
+    }
+
+    /// Hands it over and wakes the waiter.
+    pub(super) fn deliver(&self, result: Result<Box<Backend>, PgError>) {
+        let mut state = self.state.lock();
+        state.result = Some(result);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A place in the pool's queue. Dropped, it gives up the place, and gives back a connection that was already
+/// on its way.
+#[derive(Debug)]
+pub struct Waiter {
+    pub(super) pool: Arc<Pool>,
+    pub(super) cell: Arc<Cell>,
+    pub(super) ticket: Ticket,
+    pub(super) worker: usize,
+}
+
+impl Waiter {
+    /// Ready when it is this client's turn, or when there is no hope.
+    ///
+    /// # Errors
+    /// 53300 after `query_wait_timeout`, 57P03 when the server is unreachable, the server's own when it
+    /// refuses Howdah's login.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, PgError>> {
+        let mut state = self.cell.state.lock();
+        match state.result.take() {
+            Some(result) => {
+                drop(state);
+                Poll::Ready(result.map(|backend| Lease::new(Arc::clone(&self.pool), backend, self.worker)))
+            }
+            None => {
+                if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                    state.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// When the waiting began.
+    pub fn since(&self) -> Instant {
+        self.cell.since
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.pool.leave_queue(self.ticket);
+        let result = self.cell.state.lock().result.take();
+        if let Some(Ok(backend)) = result {
+            self.pool.give_back(backend);
+        }
+    }
+}
