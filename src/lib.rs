@@ -21,4 +21,6 @@
 //! | F0 | [`sql`] | lexer and classification |
 //! | F0 | [`ids`] | newtypes and words that rooms share |
 
+pub mod auth;
 pub mod ids;
+pub mod net;
