@@ -1,4 +1,4 @@
-//! Howdah: a PostgreSQL wire-protocol proxy that pools connections a transaction at a time.
+//! Howdah: a Postgres wire-protocol proxy that pools connections a transaction at a time.
 //!
 //! The crate is one house with floors; a room may import from the floors below it only, and the rooms
 //! of one floor do not know each other (`tests/architecture.rs` fails the build otherwise).

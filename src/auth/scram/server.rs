@@ -54,8 +54,7 @@ impl ServerSecret {
     pub fn mock(key: &MockKey, user: &str, iterations: u32) -> Self {
         let digest = hmac_sha256(&key.0, &[b"salt of ", user.as_bytes()]);
         let salt = digest.get(..SALT_LEN).unwrap_or_default().into();
-        let verifier =
-            ScramVerifier { iterations, salt, stored_key: [0; KEY_LEN], server_key: [0; KEY_LEN] };
+        let verifier = ScramVerifier { iterations, salt, stored_key: [0; KEY_LEN], server_key: [0; KEY_LEN] };
         Self { verifier, doomed: true }
     }
 }
@@ -129,8 +128,7 @@ impl AwaitClientFirst {
         let data = if flag == BindingFlag::Bound { self.binding.as_deref() } else { None };
         let nonce = format!("{}{}", String::from_utf8_lossy(client_nonce), self.nonce);
         let verifier = &self.secret.verifier;
-        let server_first =
-            format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
+        let server_first = format!("r={nonce},s={},i={}", BASE64.encode(&verifier.salt), verifier.iterations);
         let next = AwaitClientFinal {
             flag,
             expected_binding: message::binding_input(header, data.unwrap_or_default()),
@@ -164,9 +162,9 @@ impl AwaitClientFirst {
             _ => return Err(AuthError::Malformed("unexpected channel-binding flag")),
         };
         match rest {
-            [b',', b'a', ..] => Err(AuthError::Unsupported(
-                "client uses authorization identity, but it is not supported",
-            )),
+            [b',', b'a', ..] => {
+                Err(AuthError::Unsupported("client uses authorization identity, but it is not supported"))
+            }
             [b',', b',', bare @ ..] => Ok((flag, bare)),
             _ => Err(AuthError::Malformed("comma expected after the channel-binding flag")),
         }
@@ -197,9 +195,9 @@ impl AwaitClientFinal {
         if !same(binding, self.expected_binding.as_bytes()) {
             return Err(match self.flag {
                 BindingFlag::Bound => AuthError::ChannelBinding,
-                _ => AuthError::Malformed(
-                    "unexpected SCRAM channel-binding attribute in client-final-message",
-                ),
+                _ => {
+                    AuthError::Malformed("unexpected SCRAM channel-binding attribute in client-final-message")
+                }
             });
         }
         let nonce = attributes.expect(b'r').map_err(AuthError::Malformed)?;
