@@ -1,4 +1,4 @@
-//! Howdah: a PostgreSQL wire-protocol proxy that pools connections a transaction at a time.
+//! Howdah: a Postgres wire-protocol proxy that pools connections a transaction at a time.
 //!
 //! The crate is one house with floors; a room may import from the floors below it only, and the rooms
 //! of one floor do not know each other (`tests/architecture.rs` fails the build otherwise).
@@ -21,8 +21,13 @@
 //! | F0 | [`sql`] | lexer and classification |
 //! | F0 | [`ids`] | newtypes and words that rooms share |
 
+pub mod auth;
+pub mod backend;
 pub mod config;
 pub mod ids;
+pub mod net;
+pub mod observe;
+pub mod pool;
 pub mod session;
 pub mod sql;
 pub mod wire;

@@ -13,10 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::connection::Backend;
-use super::login::{self, Login};
+use super::login::Login;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::ids::{BackendId, SslMode};
-use crate::net::{Stream, tls::ClientTls};
+use crate::net::{SocketOptions, Stream, tls::ClientTls};
 use crate::wire::{self, PgError};
 
 /// What Howdah logs in to the server with.
@@ -168,7 +168,7 @@ pub(super) async fn open_socket(host: &str, port: u16) -> io::Result<Stream> {
         return UnixStream::connect(format!("{host}/.s.PGSQL.{port}")).await.map(Stream::Unix);
     }
     let tcp = TcpStream::connect((host, port)).await?;
-    crate::net::configure(&tcp)?;
+    SocketOptions::default().apply(&tcp)?;
     Ok(Stream::Tcp(tcp))
 }
 

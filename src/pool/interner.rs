@@ -74,8 +74,9 @@ impl Intern for Interner {
                 list.retain(|s| s.strong_count() > 0);
                 !list.is_empty()
             });
-            shard.sweep_at = (shard.statements.len() * 2).max(256);
-            shard.statements.shrink_to(shard.sweep_at);
+            let sweep_at = (shard.statements.len() * 2).max(256);
+            shard.sweep_at = sweep_at;
+            shard.statements.shrink_to(sweep_at);
         }
         shard.statements.entry(hash).or_default().push(Arc::downgrade(&statement));
         statement
