@@ -72,7 +72,7 @@ pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
     // A comment after a secret is hidden with it: it may be the password of yesterday.
     for span in &mut spans {
         let rest = text.get(span.end..).unwrap_or("").split('\n').next().unwrap_or("");
-        if rest.trim_start().starts_with('#') {
+        if rest.trim_start_matches([' ', '\t', ',', '}', ']']).starts_with('#') {
             span.end += rest.trim_end_matches('\r').len();
         }
     }
@@ -80,34 +80,39 @@ pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
 }
 
 fn walk(key: &str, value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) {
+    let hidden = match value {
+        DeValue::String(typed) => {
+            let open = OPEN_KEYS.contains(&key) || (key == "password_env" && names_variable(typed));
+            !open || tells(typed)
+        }
+        // Whole, because of comments between the items.
+        DeValue::Array(_) => !OPEN_KEYS.contains(&key),
+        _ => hides(key),
+    };
+    if hidden {
+        hide_all(value, span, spans);
+        return;
+    }
     match value {
-        DeValue::Table(table) if !hides(key) => {
+        DeValue::Table(table) => {
             for (key, value) in table {
                 walk(key.get_ref(), value.get_ref(), value.span(), spans);
             }
         }
-        DeValue::Table(table) => table.values().for_each(|v| hide_all(v.get_ref(), v.span(), spans)),
         DeValue::Array(items) => {
             items.iter().for_each(|item| walk(key, item.get_ref(), item.span(), spans));
         }
-        DeValue::String(typed) => {
-            if !OPEN_KEYS.contains(&key) && !(key == "password_env" && names_variable(typed)) || tells(typed)
-            {
-                spans.push(span);
-            }
-        }
-        _ => {
-            if hides(key) {
-                spans.push(span);
-            }
-        }
+        _ => {}
     }
 }
 
+/// A table's own span may be its header only, so what is in it is hidden too.
 fn hide_all(value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) {
+    spans.push(span);
     match value {
         DeValue::Table(table) => table.values().for_each(|v| hide_all(v.get_ref(), v.span(), spans)),
-        _ => spans.push(span),
+        DeValue::Array(items) => items.iter().for_each(|v| hide_all(v.get_ref(), v.span(), spans)),
+        _ => {}
     }
 }
 
