@@ -76,6 +76,17 @@ pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
             span.end += rest.trim_end_matches('\r').len();
         }
     }
+    // And so is a comment that speaks of one, whatever stands before it.
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(hash) = line.find('#') {
+            let comment = line.get(hash..).unwrap_or("").trim_end_matches(['\n', '\r']);
+            if words(comment).any(|(_, word)| hides(word)) || tells(comment) {
+                spans.push(start + hash..start + hash + comment.len());
+            }
+        }
+        start += line.len();
+    }
     tidy(spans)
 }
 
@@ -183,15 +194,8 @@ fn after(secret: &str) -> Open {
             return Open::Until(quotes);
         }
     }
-    let secret = secret.trim_end();
-    let closed = ['"', '\''].into_iter().any(|quote| {
-        secret.len() > 1
-            && secret
-                .strip_prefix(quote)
-                .and_then(|s| s.strip_suffix(quote))
-                .is_some_and(|s| !s.contains([quote, '\\']))
-    });
-    if closed { Open::No } else { Open::Loose }
+    // Also after quotes that look closed: with one too many somewhere, what is inside and outside swaps.
+    Open::Loose
 }
 
 /// Whether a line is a table's header, or a key that holds no secret.
@@ -207,9 +211,6 @@ fn begins_known(line: &str) -> bool {
 
 /// Where in a line the part begins that must be hidden.
 fn secret_from(line: &str) -> Option<usize> {
-    if line.trim_start().starts_with('#') {
-        return None;
-    }
     if let Some((end, _)) = words(line).find(|(_, word)| hides(word)) {
         // The sign between key and value may be seen.
         let rest = line.get(end..).unwrap_or("");
@@ -221,6 +222,9 @@ fn secret_from(line: &str) -> Option<usize> {
     }
     if tells(line) {
         return Some(0);
+    }
+    if line.trim_start().starts_with('#') {
+        return None;
     }
     let value = line.split_once('=')?.1;
     let known = last_key(line).is_some_and(|key| OPEN_KEYS.contains(&key));

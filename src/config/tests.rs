@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -234,7 +235,7 @@ fn mistakes_are_told_with_their_place() {
         let text = errors.to_string();
         let placed = (error.line, error.column) == (*line, *column) && errors.len() == 1;
         if !placed || text.contains(SECRET) || !words.iter().all(|word| text.contains(word)) {
-            wrong += &format!("{extra}\n--- wanted at {line}:{column} {words:?}\n{text}\n");
+            let _ = writeln!(wrong, "{extra}\n--- wanted at {line}:{column} {words:?}\n{text}");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -427,6 +428,8 @@ fn secrets_are_masked_wherever_the_mistake_is() {
         "databases.b = \"host=h password=hunter2\"",
         "[foo]\nbar = \"hunter2\"",
         "[users.x]\npassword = \"hunter2\\u0000\"",
+        "[databases.b]\nhost = 5 # password hunter2",
+        "[users.x]\n# password = \"hunter2\" \u{1}\n",
         "[users.x]\n\"pass\\u0077ord\" = [\"hunter2\"]",
     ];
     for text in texts {
@@ -561,9 +564,9 @@ fn the_examples_load() {
 #[test]
 fn the_example_names_every_key() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/howdah.toml")).unwrap();
-    let known = bad(&format!(
-        "x=1\n[listen]\nx=1\n[listen.tls]\nx=1\n[http]\nx=1\n[log]\nx=1\n[pool]\nx=1\n[databases.a]\nx=1\nhost='h'\n[databases.a.tls]\nx=1\n[users.x]\nx=1\npassword='p'\n"
-    ));
+    let known = bad(
+        "x=1\n[listen]\nx=1\n[listen.tls]\nx=1\n[http]\nx=1\n[log]\nx=1\n[pool]\nx=1\n[databases.a]\nx=1\nhost='h'\n[databases.a.tls]\nx=1\n[users.x]\nx=1\npassword='p'\n",
+    );
     for error in known.iter() {
         let valid = error.help.iter().find_map(|h| h.strip_prefix("valid here: ")).unwrap();
         for key in valid.split(", ") {
@@ -652,6 +655,15 @@ proptest! {
     #[test]
     fn no_secret_survives_random_noise_around_it(before in "[\\[\\]=\"'{} #,x]{0,6}", after in "[\\[\\]=\"'{} #,x\n]{0,10}") {
         let text = format!("[users.u]\npassword = {before}hunter2{after}\nnope = 1\n");
+        if let Err(errors) = load_bytes(text.as_bytes()) {
+            prop_assert!(!errors.to_string().contains(SECRET), "{}\n{}", text, errors);
+        }
+    }
+
+    #[test]
+    fn no_secret_survives_noise_between_the_words(noise in prop::collection::vec("[\\[\\]=\"'{} #,.:\n]{0,3}", 8)) {
+        let words = ["[pool]\nx = 1", "\n[users.u]", "\n", "password", " =", " \"hunter2\"", "\ndatabases = [\"a\"]", "\nport = 5 "];
+        let text: String = words.iter().zip(&noise).flat_map(|(word, noise)| [word, noise.as_str()]).collect();
         if let Err(errors) = load_bytes(text.as_bytes()) {
             prop_assert!(!errors.to_string().contains(SECRET), "{}\n{}", text, errors);
         }
