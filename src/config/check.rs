@@ -94,7 +94,7 @@ fn listen(raw: Option<&RawListen>, problems: &Problems) -> (Listen, bool) {
     let Some(raw) = raw else { return (listen, false) };
     if let Some(typed) = &raw.addresses {
         listen.addresses = addresses(typed, problems);
-        if typed.value.is_empty() && raw.unix_socket_dir.is_none() {
+        if typed.value.is_empty() && raw.unix_socket_dir.is_none() && !raw.broken {
             problems.add(
                 Problem::new("nobody could connect: there is no address and no unix_socket_dir")
                     .at(&typed.at)

@@ -72,42 +72,58 @@ pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
     // A comment after a secret is hidden with it: it may be the password of yesterday.
     for span in &mut spans {
         let rest = text.get(span.end..).unwrap_or("").split('\n').next().unwrap_or("");
-        if rest.trim_start().starts_with('#') {
+        if rest.trim_start_matches([' ', '\t', ',', '}', ']']).starts_with('#') {
             span.end += rest.trim_end_matches('\r').len();
         }
+    }
+    // And so is a comment that speaks of one, whatever stands before it.
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(hash) = line.find('#') {
+            let comment = line.get(hash..).unwrap_or("").trim_end_matches(['\n', '\r']);
+            if words(comment).any(|(_, word)| hides(word)) || tells(comment) {
+                spans.push(start + hash..start + hash + comment.len());
+            }
+        }
+        start += line.len();
     }
     tidy(spans)
 }
 
 fn walk(key: &str, value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) {
+    let hidden = match value {
+        DeValue::String(typed) => {
+            let open = OPEN_KEYS.contains(&key) || (key == "password_env" && names_variable(typed));
+            !open || tells(typed)
+        }
+        // Whole, because of comments between the items.
+        DeValue::Array(_) => !OPEN_KEYS.contains(&key),
+        _ => hides(key),
+    };
+    if hidden {
+        hide_all(value, span, spans);
+        return;
+    }
     match value {
-        DeValue::Table(table) if !hides(key) => {
+        DeValue::Table(table) => {
             for (key, value) in table {
                 walk(key.get_ref(), value.get_ref(), value.span(), spans);
             }
         }
-        DeValue::Table(table) => table.values().for_each(|v| hide_all(v.get_ref(), v.span(), spans)),
         DeValue::Array(items) => {
             items.iter().for_each(|item| walk(key, item.get_ref(), item.span(), spans));
         }
-        DeValue::String(typed) => {
-            if !OPEN_KEYS.contains(&key) && !(key == "password_env" && names_variable(typed)) || tells(typed)
-            {
-                spans.push(span);
-            }
-        }
-        _ => {
-            if hides(key) {
-                spans.push(span);
-            }
-        }
+        _ => {}
     }
 }
 
+/// A table's own span may be its header only, so what is in it is hidden too.
 fn hide_all(value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) {
+    spans.push(span);
     match value {
         DeValue::Table(table) => table.values().for_each(|v| hide_all(v.get_ref(), v.span(), spans)),
-        _ => spans.push(span),
+        DeValue::Array(items) => items.iter().for_each(|v| hide_all(v.get_ref(), v.span(), spans)),
+        _ => {}
     }
 }
 
@@ -178,15 +194,8 @@ fn after(secret: &str) -> Open {
             return Open::Until(quotes);
         }
     }
-    let secret = secret.trim_end();
-    let closed = ['"', '\''].into_iter().any(|quote| {
-        secret.len() > 1
-            && secret
-                .strip_prefix(quote)
-                .and_then(|s| s.strip_suffix(quote))
-                .is_some_and(|s| !s.contains([quote, '\\']))
-    });
-    if closed { Open::No } else { Open::Loose }
+    // Also after quotes that look closed: with one too many somewhere, what is inside and outside swaps.
+    Open::Loose
 }
 
 /// Whether a line is a table's header, or a key that holds no secret.
@@ -202,9 +211,6 @@ fn begins_known(line: &str) -> bool {
 
 /// Where in a line the part begins that must be hidden.
 fn secret_from(line: &str) -> Option<usize> {
-    if line.trim_start().starts_with('#') {
-        return None;
-    }
     if let Some((end, _)) = words(line).find(|(_, word)| hides(word)) {
         // The sign between key and value may be seen.
         let rest = line.get(end..).unwrap_or("");
@@ -216,6 +222,9 @@ fn secret_from(line: &str) -> Option<usize> {
     }
     if tells(line) {
         return Some(0);
+    }
+    if line.trim_start().starts_with('#') {
+        return None;
     }
     let value = line.split_once('=')?.1;
     let known = last_key(line).is_some_and(|key| OPEN_KEYS.contains(&key));

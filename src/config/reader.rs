@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         let mut value = Vec::new();
-        for item in items.iter() {
+        for item in items {
             let item = (item.get_ref(), At { file: self.context.file, span: item.span() });
             value.extend(self.as_text(key, &item, false));
         }
