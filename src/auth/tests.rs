@@ -16,7 +16,7 @@ const SERVER_FIRST: &str =
     "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
                             p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
-const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsxFL4DQ=";
+const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 const PENCIL: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
                       wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
@@ -327,7 +327,7 @@ fn every_truncation_is_an_error() {
     for length in 0..CLIENT_FINAL.len() {
         assert!(waiting_for_final().client_final(&CLIENT_FINAL.as_bytes()[..length]).is_err());
     }
-    for length in 0..SERVER_FIRST.len() - "4096".len() + 1 {
+    for length in 0..=SERVER_FIRST.len() - "4096".len() {
         assert!(server_first(&SERVER_FIRST.as_bytes()[..length]).is_err(), "{length}");
     }
     for length in 0..SERVER_FINAL.len() {

@@ -99,8 +99,7 @@ impl AwaitServerFirst {
     /// Reads the server-first-message (from `AuthenticationSASLContinue`). Costs no key derivation yet.
     ///
     /// # Errors
-    /// [`AuthError::TooLong`]'s server form and the like: [`AuthError::ServerMalformed`],
-    /// [`AuthError::ServerOutOfBounds`].
+    /// [`AuthError::ServerMalformed`], [`AuthError::ServerOutOfBounds`].
     pub fn server_first(self, message: &[u8]) -> Result<Challenge, AuthError> {
         let text = check(message)?;
         let mut attributes = Attributes::new(message);
