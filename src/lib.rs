@@ -24,10 +24,12 @@
 pub mod auth;
 pub mod backend;
 pub mod config;
+pub mod frontend;
 pub mod ids;
 pub mod net;
 pub mod observe;
 pub mod pool;
+pub mod relay;
 pub mod session;
 pub mod sql;
 pub mod wire;

@@ -119,6 +119,8 @@ pub struct Backend {
     /// Bytes for the server that are not written yet.
     pub out: Vec<u8>,
     written: usize,
+    /// TLS may hold encrypted bytes that the socket has not taken.
+    unflushed: bool,
     /// The beginning of a server's message that is not whole yet.
     carry: Vec<u8>,
     /// Bytes of the current message still to come, and whether the client gets them.
@@ -154,6 +156,7 @@ impl Backend {
             session: ServerSession::new(max_statements),
             out: Vec::new(),
             written: 0,
+            unflushed: false,
             carry: Vec::new(),
             streaming: 0,
             streaming_shown: false,
@@ -200,6 +203,18 @@ impl Backend {
         self.out.len() - self.written
     }
 
+    /// What the server reports now (names and values): what it said at login, and what changed since.
+    pub fn reported(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+        let mut all = self.parameters.to_vec();
+        for (name, value) in self.session.reported() {
+            match all.iter_mut().find(|(known, _)| known == name) {
+                Some(known) => known.1.clone_from(value),
+                None => all.push((name.clone(), value.clone())),
+            }
+        }
+        all
+    }
+
     /// Writes what waits in [`Self::out`]. Cancel-safe: progress is kept here.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
         while self.written < self.out.len() {
@@ -210,10 +225,16 @@ impl Backend {
                 Err(e) => return Poll::Ready(Err(self.lost(e.kind()))),
             }
         }
-        self.out.clear();
-        self.written = 0;
-        // Only TLS has something to flush; there the write above may sit in its buffer.
-        Pin::new(&mut self.io).poll_flush(cx).map_err(|e| self.lost(e.kind()))
+        if self.written > 0 {
+            self.out.clear();
+            self.written = 0;
+            self.unflushed = self.io.is_tls();
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx)).map_err(|e| self.lost(e.kind()))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads into `buf`: how many bytes came.

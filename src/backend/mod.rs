@@ -17,7 +17,7 @@ mod connection;
 mod login;
 
 pub use cancel::CancelTarget;
-pub use connect::{ConnectError, Connector, Credential, ServerConfig};
+pub use connect::{ConnectError, Connecting, Connector, Credential, ServerConfig};
 pub use connection::{Backend, BackendHandle, Loss};
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ mod waiter;
 
 pub use interner::Interner;
 pub use lease::{Kind, Lease, PinReason};
-pub use pool::{Acquire, Pool, PoolConfig, Want};
+pub use pool::{Acquire, Pool, PoolConfig, Want, Welcome};
 pub use registry::{DatabaseLimit, Registry};
 pub use waiter::Waiter;
 

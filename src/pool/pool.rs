@@ -1,6 +1,6 @@
 //! One pool: the connections of one login to one database.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::backend::{Backend, Connector};
 use crate::config::{PoolMode, PoolSettings};
 use crate::ids::{ClientId, PoolKey};
 use crate::observe::PoolMetrics;
+use crate::session::Settings;
 use crate::wire::PgError;
 
 /// Of the resting connections, so many are looked at for one that needs no change of settings.
@@ -80,6 +81,7 @@ pub(super) struct Inner {
     pub(super) slots: Slots,
     pub(super) failure: Option<Failure>,
     welcomes: Vec<(u64, Welcome)>,
+    settings: Vec<Weak<Settings>>,
     /// Somebody has waited for longer than `reserve_pool_timeout`.
     pub(super) use_reserve: bool,
     pub(super) closing: bool,
@@ -220,6 +222,20 @@ impl Pool {
         let backend = inner.idle.remove(at);
         drop(inner);
         recover::spawn(Arc::clone(self), backend, true);
+    }
+
+    /// One object for all clients that ask for the same settings.
+    pub fn share_settings(&self, settings: Settings) -> Arc<Settings> {
+        let mut inner = self.inner.lock();
+        let known = inner.settings.iter().filter_map(Weak::upgrade).find(|known| **known == settings);
+        known.unwrap_or_else(|| {
+            let settings = Arc::new(settings);
+            inner.settings.retain(|known| known.strong_count() > 0);
+            if inner.settings.len() < WELCOMES {
+                inner.settings.push(Arc::downgrade(&settings));
+            }
+            settings
+        })
     }
 
     /// What the server tells a client with these settings, if one like it has logged in before and the

@@ -62,6 +62,8 @@ pub struct ServerSession {
     pub(super) unnamed: Option<u64>,
     /// What is set on this connection beyond how it logged in.
     pub(super) settings: Arc<Settings>,
+    /// What the server reported since login.
+    reported: Vec<(Box<[u8]>, Box<[u8]>)>,
     /// Something of its client's may stay behind in the session.
     pub(super) tainted: bool,
     /// The preamble's replies are still to come.
@@ -97,6 +99,7 @@ impl ServerSession {
             statements: ServerStatements::new(max_statements),
             unnamed: None,
             settings: Arc::default(),
+            reported: Vec::new(),
             tainted: false,
             preparing: false,
             preamble_error: None,
@@ -154,6 +157,11 @@ impl ServerSession {
     /// Settings on this connection.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// What the server reported since login, names and values.
+    pub fn reported(&self) -> &[(Box<[u8]>, Box<[u8]>)] {
+        &self.reported
     }
 
     /// Something of its client's may be left in the session; see [`Self::cleaned`].
@@ -316,11 +324,12 @@ impl ServerSession {
 
     /// A setting changed, by the client's doing or by the preamble's.
     fn on_parameter(&mut self, client: &mut ClientSession, body: &[u8]) -> Action {
-        if self.preparing {
-            return Action::Swallow;
-        }
         if let Some((name, value)) = wire::parameter_status(body) {
-            if is_settable(name) {
+            match self.reported.iter_mut().find(|(known, _)| **known == *name) {
+                Some(known) => known.1 = value.into(),
+                None => self.reported.push((name.into(), value.into())),
+            }
+            if is_settable(name) && !self.preparing {
                 let name = String::from_utf8_lossy(name);
                 let value = String::from_utf8_lossy(value);
                 client.note_setting(&name, &value);
@@ -329,7 +338,8 @@ impl ServerSession {
                 }
             }
         }
-        Action::Pass
+        // The client was told when it asked for it.
+        if self.preparing { Action::Swallow } else { Action::Pass }
     }
 
     fn on_complete(&mut self, client: &mut ClientSession, tag: &[u8]) {

@@ -53,6 +53,17 @@ impl Settings {
         copy
     }
 
+    /// A copy without one of them.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        let mut copy = self.clone();
+        if let Ok(at) = copy.find(name) {
+            copy.vars.remove(at);
+        }
+        copy.seal();
+        copy
+    }
+
     /// A hash of names and values; 0 for none at all.
     pub fn id(&self) -> u64 {
         self.id

@@ -1,0 +1,23 @@
+//! From an accepted connection to a client that is logged in (floor 3).
+//!
+//! What it is for: TLS, the first packet, protocol versions, authentication and startup parameters. What
+//! comes out is a [`LoggedIn`] with its bare stream; the relay takes it from there.
+//!
+//! May import: `auth`, `session`, `net`, `observe`, `config`, `wire`, `sql`, `ids`.
+//!
+//! Invariants:
+//! - Nothing that came before TLS is read after it (CVE-2021-23222).
+//! - Before a client is logged in it costs at most one startup packet and one message of memory, and
+//!   `client_login_timeout` of time; the caller keeps the clock.
+//! - A user who does not exist is asked and refused exactly like one with a wrong password.
+
+mod accounts;
+mod arrive;
+mod login;
+mod params;
+
+pub use accounts::Accounts;
+pub use arrive::{Arrival, LoggedIn, Rejected, arrive};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! All clients: for cancel requests, for shutting down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use atomic_waker::AtomicWaker;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::rand;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
+use tracing::debug;
+
+use crate::backend::BackendHandle;
+use crate::ids::ClientId;
+use crate::wire::CancelRequest;
+
+/// A wish of somebody else's about a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Cancel what waits for a connection.
+    Cancel = 1,
+    /// End when no transaction is open.
+    Drain = 2,
+    /// End now.
+    End = 4,
+}
+
+/// What a client's query is doing, for whoever wants to cancel it.
+#[derive(Debug, Default)]
+enum Running {
+    #[default]
+    Nothing,
+    /// It waits for a connection, or the connection is being prepared for it.
+    Waiting,
+    /// It has this one.
+    On(Arc<BackendHandle>),
+}
+
+/// What others may know of a client.
+#[derive(Debug)]
+pub struct ClientHandle {
+    /// Its number, for logs.
+    pub id: ClientId,
+    /// What its `BackendKeyData` said.
+    pub pid: u32,
+    secret: [u8; 32],
+    secret_len: u8,
+    wishes: AtomicU8,
+    pub(super) waker: AtomicWaker,
+    running: Mutex<Running>,
+}
+
+impl ClientHandle {
+    /// The secret half of its cancel key.
+    pub fn secret(&self) -> &[u8] {
+        self.secret.get(..usize::from(self.secret_len)).unwrap_or_default()
+    }
+
+    fn wish(&self, wish: Wish) {
+        self.wishes.fetch_or(wish as u8, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    pub(super) fn has_wish(&self, wish: Wish) -> bool {
+        self.wishes.load(Ordering::Acquire) & wish as u8 != 0
+    }
+
+    /// True once after each wish to cancel.
+    pub(super) fn take_cancel(&self) -> bool {
+        self.has_wish(Wish::Cancel)
+            && self.wishes.fetch_and(!(Wish::Cancel as u8), Ordering::AcqRel) & Wish::Cancel as u8 != 0
+    }
+
+    pub(super) fn set_waiting(&self) {
+        // A cancel request that came too late for an earlier query is not for this one.
+        self.wishes.fetch_and(!(Wish::Cancel as u8), Ordering::AcqRel);
+        *self.running.lock() = Running::Waiting;
+    }
+
+    pub(super) fn set_running(&self, backend: &Arc<BackendHandle>) {
+        *self.running.lock() = Running::On(Arc::clone(backend));
+    }
+
+    pub(super) fn set_idle(&self) {
+        *self.running.lock() = Running::Nothing;
+    }
+
+    /// Cancels what the client runs now. A connection that a request is on its way to is given to nobody
+    /// else before it has arrived.
+    async fn cancel(&self) {
+        let target = match &*self.running.lock() {
+            Running::Nothing => return,
+            Running::Waiting => {
+                self.wish(Wish::Cancel);
+                return;
+            }
+            Running::On(backend) => (Arc::clone(backend), backend.begin_cancel()),
+        };
+        let (backend, cancelling) = target;
+        if let Err(error) = backend.cancel.send().await {
+            tracing::warn!(server = %backend.id, %error, "a cancel request did not reach the server");
+        }
+        drop(cancelling);
+    }
+}
+
+/// All clients that are logged in.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_pid: DashMap<u32, Arc<ClientHandle>>,
+    next: AtomicU64,
+    count: AtomicUsize,
+}
+
+impl Clients {
+    /// A number for a connection that has just been accepted.
+    pub fn next_id(&self) -> ClientId {
+        ClientId(self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Takes a place among at most `max`; [`Clients::leave`] gives it back.
+    pub(super) fn enter(&self, max: usize) -> bool {
+        self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1)).is_ok()
+    }
+
+    /// Gives a place back.
+    pub(super) fn leave(&self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Makes the cancel key of a client. `None` without random numbers.
+    pub(super) fn register(&self, id: ClientId, secret_len: usize) -> Option<Arc<ClientHandle>> {
+        let mut secret = [0; 32];
+        rand::fill(&mut secret).ok()?;
+        loop {
+            let mut pid = [0; 4];
+            rand::fill(&mut pid).ok()?;
+            // Positive, as real process ids are: some drivers read it as a signed number.
+            let pid = u32::from_be_bytes(pid) >> 1;
+            if let Entry::Vacant(place) = self.by_pid.entry(pid) {
+                let handle = Arc::new(ClientHandle {
+                    id,
+                    pid,
+                    secret,
+                    secret_len: u8::try_from(secret_len.min(32)).unwrap_or(32),
+                    wishes: AtomicU8::new(0),
+                    waker: AtomicWaker::new(),
+                    running: Mutex::default(),
+                });
+                place.insert(Arc::clone(&handle));
+                return Some(handle);
+            }
+        }
+    }
+
+    pub(super) fn remove(&self, handle: &ClientHandle) {
+        self.by_pid.remove(&handle.pid);
+    }
+
+    /// Passes a cancel request on; returns when it has reached the server. Says nothing of whether the key
+    /// was right, as Postgres does.
+    pub async fn cancel(&self, request: &CancelRequest) -> bool {
+        let Some(handle) = self.by_pid.get(&request.pid).map(|entry| Arc::clone(&entry)) else {
+            debug!(pid = request.pid, "cancel request for nobody");
+            return false;
+        };
+        if verify_slices_are_equal(handle.secret(), &request.secret).is_err() {
+            tracing::warn!(client = %handle.id, "cancel request with a wrong key");
+            return false;
+        }
+        handle.cancel().await;
+        true
+    }
+
+    fn wish(&self, wish: Wish) {
+        let all: Vec<Arc<ClientHandle>> = self.by_pid.iter().map(|entry| Arc::clone(&entry)).collect();
+        all.iter().for_each(|handle| handle.wish(wish));
+    }
+
+    /// Asks every session to end when its transaction does.
+    pub fn drain(&self) {
+        self.wish(Wish::Drain);
+    }
+
+    /// Asks every session to end now.
+    pub fn end(&self) {
+        self.wish(Wish::End);
+    }
+}

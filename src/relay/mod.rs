@@ -1,0 +1,31 @@
+//! One client's life after login (floor 5): the only room that holds both sockets.
+//!
+//! What it is for: moving bytes between a client and the server connection that it is lent, asking `session`
+//! what each frame is and `pool` for a connection; cancelling; ending.
+//!
+//! May import: `pool`, `frontend`, `backend`, `session`, `auth`, `net`, `observe`, `config`, `wire`, `sql`,
+//! `ids`.
+//!
+//! Invariants:
+//! - One task does both directions of a client. Per transaction nothing is spawned, and no lock is held
+//!   while it waits.
+//! - A client at rest owns no buffer: bytes are read into the worker's, and only what cannot be used at once
+//!   is kept.
+//! - A side that does not read stops the reading of the other side; memory for a message in passing is
+//!   bounded, whatever its length.
+//! - However a session ends, its server connection is brought to rest or closed.
+
+mod buffer;
+mod clients;
+mod deadline;
+mod session;
+mod shared;
+mod transfer;
+mod welcome;
+
+pub use clients::{ClientHandle, Clients};
+pub use shared::Shared;
+pub use welcome::{Host, serve};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! The session: what happens when, in one task.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::buffer;
+use super::clients::{ClientHandle, Wish};
+use super::deadline::{Deadline, Phase};
+use super::shared::Shared;
+use crate::net::Stream;
+use crate::observe::TransactionTiming;
+use crate::pool::{Kind, Lease, Pool, Waiter, Want};
+use crate::session::ClientSession;
+use crate::wire::PgError;
+
+/// How long a client that is told goodbye may take to read it.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client said goodbye.
+    Terminated,
+    /// The client is gone.
+    Gone,
+    /// We end it, and say why.
+    Error(PgError),
+}
+
+impl From<PgError> for End {
+    fn from(error: PgError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Bytes for the client that it has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sent: usize,
+    /// TLS may hold encrypted bytes that the socket has not taken.
+    pub(super) unflushed: bool,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.unflushed
+    }
+}
+
+/// Where the session is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// No transaction, no connection.
+    Resting,
+    /// In the queue.
+    Waiting(Waiter),
+    /// A connection is the client's.
+    Leased(Lease),
+}
+
+/// What is being done on a connection before the client's first frame goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preparing {
+    /// Nothing (any more).
+    Done,
+    /// Another client's traces are being removed.
+    Cleaning,
+    /// The client's settings are being brought to it.
+    Settings,
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) io: Stream,
+    pub(super) front: ClientSession,
+    pub(super) handle: Arc<ClientHandle>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) shared: Arc<Shared>,
+    /// Bytes of the client that could not be used yet.
+    pub(super) carry: Vec<u8>,
+    /// Bytes of the client's current frame still to come, and whether the server gets them.
+    pub(super) streaming: usize,
+    pub(super) streaming_on: bool,
+    pub(super) out: Outbox,
+    pub(super) stage: Stage,
+    pub(super) preparing: Preparing,
+    /// When the client got its connection, and how long it had waited for it.
+    pub(super) leased_at: Option<Instant>,
+    pub(super) waited: Option<Duration>,
+    pub(super) deadline: Option<Box<Deadline>>,
+    pub(super) worker: usize,
+    /// It may have left traces on a connection that rests in the pool.
+    pub(super) has_traces: bool,
+    pub(super) statement_mode: bool,
+}
+
+impl Session {
+    /// Runs the session to its end.
+    pub(super) async fn run(mut self) {
+        self.handle.waker.register(&std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+        let end = match self.continue_client() {
+            Ok(()) => std::future::poll_fn(|cx| self.poll(cx)).await,
+            Err(end) => end,
+        };
+        // Rare and large: not part of the future that rests.
+        Box::pin(self.finish(end)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let result = buffer::with_scratch(|scratch| self.turn(cx, scratch));
+        buffer::take_back(&mut self.carry);
+        buffer::take_back(&mut self.out.bytes);
+        match result {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    /// Does whatever can be done until all that is left is waiting. Every wait has left its waker behind.
+    fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<(), End> {
+        loop {
+            self.heed_wishes()?;
+            let blocked = self.flush_client(cx)?.is_pending();
+            let mut moved = self.poll_waiting(cx)?;
+            moved |= self.flush_server(cx)?;
+            if !blocked {
+                moved |= self.read_server(cx, scratch)?;
+            }
+            moved |= self.read_client(cx, scratch)?;
+            if !moved {
+                break;
+            }
+        }
+        self.watch_time(cx)
+    }
+
+    /// What others want of this session.
+    fn heed_wishes(&mut self) -> Result<(), End> {
+        if self.handle.has_wish(Wish::End)
+            || (self.handle.has_wish(Wish::Drain) && matches!(self.stage, Stage::Resting) && self.streaming == 0)
+        {
+            return Err(PgError::fatal("57P01", "terminating connection due to administrator command")
+                .detail("The proxy is shutting down.")
+                .into());
+        }
+        let before_query = matches!(self.stage, Stage::Waiting(_)) || self.preparing != Preparing::Done;
+        if before_query && self.handle.take_cancel() {
+            self.refuse(&PgError::error("57014", "canceling statement due to user request"));
+        }
+        Ok(())
+    }
+
+    /// Asks for a connection for the frame that is next. False when it is not there yet.
+    pub(super) fn acquire(&mut self) -> Result<bool, PgError> {
+        let want = Want {
+            client: self.handle.id,
+            worker: self.worker,
+            has_traces: self.has_traces,
+            settings: self.front.settings().id(),
+        };
+        match self.pool.acquire(want) {
+            crate::pool::Acquire::Ready(lease) => {
+                self.waited = None;
+                self.begin(lease);
+                Ok(!self.holds())
+            }
+            crate::pool::Acquire::Wait(waiter) => {
+                self.handle.set_waiting();
+                self.stage = Stage::Waiting(waiter);
+                Ok(false)
+            }
+            crate::pool::Acquire::Refused(error) => Err(error),
+        }
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Stage::Waiting(waiter) = &mut self.stage else { return Ok(false) };
+        match waiter.poll(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(lease)) => {
+                self.waited = Some(waiter.since().elapsed());
+                self.begin(lease);
+                self.continue_client()?;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => {
+                self.refuse(&error);
+                self.continue_client()?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// A connection is there: what must be done on it first goes out.
+    fn begin(&mut self, mut lease: Lease) {
+        self.leased_at = Some(Instant::now());
+        self.preparing = Preparing::Done;
+        let foreign = lease.owner.is_some_and(|owner| owner != self.handle.id);
+        if foreign {
+            let query = lease.pool().reset_query();
+            let query = if query.is_empty() { "DISCARD ALL" } else { &query };
+            let backend = &mut *lease;
+            backend.session.own_query(query.as_bytes(), &mut backend.out);
+            self.preparing = Preparing::Cleaning;
+        }
+        self.stage = Stage::Leased(lease);
+        if !foreign {
+            self.prepare_settings();
+        }
+    }
+
+    /// Brings the connection's settings to the client's, if they differ.
+    fn prepare_settings(&mut self) {
+        let Stage::Leased(lease) = &mut self.stage else { return };
+        let backend = &mut **lease;
+        if backend.session.preamble(&self.front, &mut backend.out) {
+            self.preparing = Preparing::Settings;
+            self.handle.set_waiting();
+        } else {
+            self.preparing = Preparing::Done;
+            self.handle.set_running(&backend.handle);
+        }
+    }
+
+    /// Called when the replies to what was done first are there.
+    pub(super) fn prepared(&mut self) -> Result<(), End> {
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
+        if self.preparing == Preparing::Done || lease.session.is_preparing() {
+            return Ok(());
+        }
+        let failed = lease.session.take_preamble_error();
+        match (self.preparing, failed) {
+            (Preparing::Cleaning, None) => {
+                lease.session.cleaned();
+                lease.owner = None;
+                self.prepare_settings();
+            }
+            (_, None) => {
+                self.preparing = Preparing::Done;
+                self.handle.set_running(&lease.handle);
+            }
+            (Preparing::Cleaning, Some(_)) => {
+                lease.set_broken();
+                self.refuse(&PgError::error("08006", "the server connection could not be cleaned").hint("Try again."));
+            }
+            (_, Some(error)) => {
+                // Nothing was changed: the preamble is one transaction.
+                self.refuse_with(&error);
+            }
+        }
+        if self.preparing == Preparing::Done { self.continue_client() } else { Ok(()) }
+    }
+
+    /// The frame that wanted a connection does not get one; the session goes on.
+    fn refuse(&mut self, error: &PgError) {
+        self.refuse_with(&error.to_bytes());
+    }
+
+    fn refuse_with(&mut self, error: &[u8]) {
+        self.preparing = Preparing::Done;
+        self.handle.set_idle();
+        match std::mem::replace(&mut self.stage, Stage::Resting) {
+            Stage::Leased(lease) => lease.recover(false),
+            Stage::Waiting(_) | Stage::Resting => {}
+        }
+        self.refuse_frame(error);
+    }
+
+    /// True while the client's frames must not be judged.
+    pub(super) fn holds(&self) -> bool {
+        match &self.stage {
+            Stage::Resting => false,
+            Stage::Waiting(_) => true,
+            Stage::Leased(lease) => self.preparing != Preparing::Done || lease.session.holds(),
+        }
+    }
+
+    /// Gives the connection back if the transaction is over.
+    pub(super) fn release(&mut self) -> Result<(), End> {
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
+        if self.preparing != Preparing::Done || self.streaming > 0 {
+            return Ok(());
+        }
+        if self.statement_mode && lease.session.is_quiet() && lease.session.status() != b'I' {
+            return Err(PgError::fatal("0A000", "transaction blocks are not supported in statement pooling mode")
+                .hint("Use pool_mode = \"transaction\".")
+                .into());
+        }
+        if lease.kind() != Kind::Transaction || !lease.is_reusable() {
+            return Ok(());
+        }
+        if lease.session.is_tainted() {
+            lease.owner = Some(self.handle.id);
+            self.has_traces = true;
+        }
+        self.handle.set_idle();
+        let server = self.leased_at.take().map(|at| at.elapsed()).unwrap_or_default();
+        self.pool.metrics().transaction(TransactionTiming { wait: self.waited.take(), server });
+        if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
+            lease.release();
+        }
+        Ok(())
+    }
+
+    fn phase(&self) -> Phase {
+        match &self.stage {
+            Stage::Resting => Phase::Resting,
+            Stage::Waiting(_) => Phase::Waiting,
+            Stage::Leased(lease) if !lease.session.is_quiet() || self.streaming > 0 => Phase::Running,
+            Stage::Leased(lease) if lease.session.status() == b'I' => Phase::Resting,
+            Stage::Leased(_) => Phase::InTransaction,
+        }
+    }
+
+    fn watch_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let phase = self.phase();
+        match self.deadline.as_mut().map(|deadline| deadline.poll(phase, cx)) {
+            Some(Poll::Ready(error)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends: the server connection comes to rest or is closed, the client hears why.
+    async fn finish(mut self, end: End) {
+        self.shared.clients.remove(&self.handle);
+        self.handle.set_idle();
+        let session_mode = matches!(&self.stage, Stage::Leased(lease) if lease.kind() != Kind::Transaction);
+        match std::mem::replace(&mut self.stage, Stage::Resting) {
+            Stage::Leased(mut lease) => {
+                if self.streaming > 0 && self.streaming_on {
+                    lease.set_broken(); // the rest of the frame will never come
+                }
+                let tainted = lease.session.is_tainted() || lease.owner.is_some();
+                lease.recover(session_mode || tainted);
+            }
+            Stage::Waiting(waiter) => drop(waiter),
+            Stage::Resting => {}
+        }
+        if self.has_traces {
+            self.pool.forget_client(self.handle.id);
+        }
+        let client = self.handle.id;
+        match &end {
+            End::Terminated | End::Gone => tracing::debug!(%client, ?end, "client left"),
+            End::Error(error) => tracing::info!(%client, %error, "session ended"),
+        }
+        if let End::Error(error) = end {
+            let mut rest = self.out.bytes.split_off(self.out.sent.min(self.out.bytes.len()));
+            error.write(&mut rest);
+            let goodbye = async {
+                self.io.write_all(&rest).await?;
+                self.io.shutdown().await
+            };
+            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        } else {
+            // TLS says goodbye too, if the socket takes it.
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let _ = std::pin::Pin::new(&mut self.io).poll_shutdown(&mut cx);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The session's way of moving bytes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::buffer;
+use super::session::{End, Session, Stage};
+use crate::backend::Loss;
+use crate::session::Verdict;
+use crate::wire::{self, Frame, PgError, Side, front};
+
+/// As long as more waits to be written to a server, its client is not read.
+const MAX_UNWRITTEN: usize = 256 << 10;
+/// Of a Query, Bind or `FunctionCall` this much is read before a server connection is asked for it; longer
+/// ones stream.
+const BEGINNING: usize = 64 << 10;
+/// The longest Parse: a statement must be whole to be prepared on another connection.
+const MAX_PARSE: usize = 16 << 20;
+
+impl Session {
+    /// Writes what waits for the client. Pending when the client does not take it.
+    pub(super) fn flush_client(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        match self.poll_flush_client(cx) {
+            Poll::Ready(Err(_)) => Err(End::Gone),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let out = &mut self.out;
+        while out.sent < out.bytes.len() {
+            let rest = out.bytes.get(out.sent..).unwrap_or_default();
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                n => out.sent += n,
+            }
+            out.unflushed = self.io.is_tls();
+        }
+        out.bytes.clear();
+        out.sent = 0;
+        if out.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            out.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits for the server. True when something that waited is gone.
+    pub(super) fn flush_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(false) };
+        let waiting = lease.unwritten();
+        match lease.poll_flush(cx) {
+            Poll::Ready(Ok(())) => Ok(waiting > 0),
+            Poll::Pending => Ok(lease.unwritten() < waiting),
+            Poll::Ready(Err(loss)) => Err(self.lost(&loss)),
+        }
+    }
+
+    /// Reads from the server and passes it on. True when something came.
+    pub(super) fn read_server(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<bool, End> {
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(false) };
+        let n = match lease.poll_read(cx, scratch) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(n)) => n,
+            Poll::Ready(Err(loss)) => return Err(self.lost(&loss)),
+        };
+        let chunk = scratch.get(..n).unwrap_or_default();
+        buffer::lend(&mut self.out.bytes);
+        match lease.feed(&mut self.front, chunk, &mut self.out.bytes) {
+            Ok(run) => self.pass_on(cx, chunk.get(run).unwrap_or_default())?,
+            Err(loss) => return Err(self.lost(&loss)),
+        }
+        self.heal()?;
+        self.prepared()?;
+        if !self.carry.is_empty() && !self.holds() {
+            self.continue_client()?;
+        }
+        self.release()?;
+        Ok(true)
+    }
+
+    /// Sends bytes to the client that were not copied yet: those that it takes at once never are.
+    fn pass_on(&mut self, cx: &mut Context<'_>, run: &[u8]) -> Result<(), End> {
+        let mut sent = 0;
+        if self.out.bytes.is_empty() && !run.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, run) {
+                Poll::Ready(Ok(n)) => {
+                    sent = n;
+                    self.out.unflushed = self.io.is_tls();
+                }
+                Poll::Ready(Err(_)) => return Err(End::Gone),
+                Poll::Pending => {}
+            }
+        }
+        let rest = run.get(sent..).unwrap_or_default();
+        if !rest.is_empty() {
+            buffer::lend(&mut self.out.bytes);
+            self.out.bytes.extend_from_slice(rest);
+        }
+        if !self.out.is_empty() {
+            let _ = self.flush_client(cx)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a batch again that met a stale prepared statement.
+    fn heal(&mut self) -> Result<(), End> {
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
+        let backend = &mut **lease;
+        backend.session.begin_healing(&mut backend.out);
+        if backend.session.take_replay_due() {
+            tracing::debug!(client = %self.handle.id, server = %backend.id(), "a stale prepared statement is prepared again");
+            let replies = &mut self.out.bytes;
+            self.front.replay(&mut backend.session, &mut backend.out, replies, &self.shared.interner)?;
+        }
+        Ok(())
+    }
+
+    /// The server connection is lost in the middle.
+    fn lost(&mut self, loss: &Loss) -> End {
+        if let Stage::Leased(lease) = &mut self.stage {
+            lease.set_broken();
+            tracing::warn!(client = %self.handle.id, server = %lease.id(), pool = %self.pool.key(), %loss, "server connection lost");
+        }
+        End::Error(loss.to_pg_error())
+    }
+
+    /// Reads from the client. True when something came.
+    pub(super) fn read_client(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<bool, End> {
+        if !self.wants_client() {
+            return Ok(false);
+        }
+        let mut buf = ReadBuf::new(scratch);
+        match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Err(_)) => return Err(End::Gone),
+            Poll::Ready(Ok(())) if buf.filled().is_empty() => return Err(End::Gone),
+            Poll::Ready(Ok(())) => {}
+        }
+        self.take_in(buf.filled())?;
+        // At once, and not with the next turn of the loop: it is what everybody waits for.
+        self.flush_server(cx)?;
+        Ok(true)
+    }
+
+    /// Whether more of the client's bytes are of use now. A client that is held back is still read a little,
+    /// so that its leaving is noticed.
+    fn wants_client(&self) -> bool {
+        let held = self.holds();
+        match &self.stage {
+            Stage::Leased(lease) if lease.unwritten() > MAX_UNWRITTEN => false,
+            Stage::Resting if !self.out.is_empty() => false,
+            _ => !held || self.carry.len() < BEGINNING,
+        }
+    }
+
+    /// Uses new bytes of the client, and keeps what cannot be used yet.
+    pub(super) fn take_in(&mut self, chunk: &[u8]) -> Result<(), End> {
+        if self.carry.is_empty() {
+            let used = self.judge(chunk)?;
+            let rest = chunk.get(used..).unwrap_or_default();
+            if !rest.is_empty() {
+                buffer::lend(&mut self.carry);
+                self.carry.extend_from_slice(rest);
+            }
+            return Ok(());
+        }
+        self.carry.extend_from_slice(chunk);
+        let mut bytes = std::mem::take(&mut self.carry);
+        let used = self.judge(&bytes);
+        bytes.drain(..*used.as_ref().unwrap_or(&0));
+        self.carry = bytes;
+        used.map(|_| ())
+    }
+
+    /// Goes on with what was kept.
+    pub(super) fn continue_client(&mut self) -> Result<(), End> {
+        if self.carry.is_empty() { Ok(()) } else { self.take_in(&[]) }
+    }
+
+    /// Judges as many frames as possible. Returns how many bytes were used.
+    fn judge(&mut self, bytes: &[u8]) -> Result<usize, End> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.streaming > 0 {
+                let n = self.streaming.min(rest.len());
+                self.stream(rest.get(..n).unwrap_or_default());
+                at += n;
+                continue;
+            }
+            let too_much = matches!(&self.stage, Stage::Leased(lease) if lease.unwritten() > MAX_UNWRITTEN);
+            if too_much || self.holds() {
+                break;
+            }
+            let Some(head) = header(rest)? else { break };
+            let here = head.len.min(rest.len());
+            if here < enough(head)? {
+                break;
+            }
+            let frame = rest.get(..here).unwrap_or_default();
+            if !self.judge_frame(head, frame)? {
+                break;
+            }
+            at += here;
+        }
+        self.release()?;
+        Ok(at)
+    }
+
+    /// Judges one frame (or its beginning). False when it must wait.
+    fn judge_frame(&mut self, head: Frame, frame: &[u8]) -> Result<bool, End> {
+        loop {
+            let verdict = match &mut self.stage {
+                Stage::Resting => {
+                    buffer::lend(&mut self.out.bytes);
+                    self.front.without_server(frame, &mut self.out.bytes)?
+                }
+                Stage::Waiting(_) => return Ok(false),
+                Stage::Leased(lease) => {
+                    let backend = &mut **lease;
+                    let (out, replies) = (&mut backend.out, &mut self.out.bytes);
+                    let interner = &self.shared.interner;
+                    self.front.with_server(&mut backend.session, frame, head.len, out, replies, interner)?
+                }
+            };
+            self.streaming = head.len - frame.len();
+            self.streaming_on = false;
+            match verdict {
+                Verdict::Forward => {
+                    self.streaming_on = true;
+                    self.write_server(frame);
+                }
+                Verdict::Rewritten(used) if used < head.len => {
+                    self.streaming_on = true;
+                    self.write_server(frame.get(used..).unwrap_or_default());
+                }
+                Verdict::Rewritten(_) | Verdict::Reply | Verdict::Ignore => {}
+                Verdict::Terminate => return Err(End::Terminated),
+                Verdict::NeedServer => {
+                    self.streaming = 0;
+                    match self.acquire() {
+                        Ok(true) => continue,
+                        Ok(false) => return Ok(false),
+                        Err(error) => {
+                            buffer::lend(&mut self.out.bytes);
+                            self.front.refuse(head.tag, &error, &mut self.out.bytes);
+                            self.streaming = head.len - frame.len();
+                        }
+                    }
+                }
+            }
+            return Ok(true);
+        }
+    }
+
+    fn stream(&mut self, bytes: &[u8]) {
+        self.streaming -= bytes.len();
+        if self.streaming_on {
+            self.write_server(bytes);
+        }
+    }
+
+    fn write_server(&mut self, bytes: &[u8]) {
+        if let Stage::Leased(lease) = &mut self.stage {
+            lease.out.extend_from_slice(bytes);
+        }
+    }
+
+    /// Refuses the frame at the front of what was kept: it is the one that wanted a connection.
+    pub(super) fn refuse_frame(&mut self, error: &[u8]) {
+        buffer::lend(&mut self.out.bytes);
+        let Ok(Some(head)) = wire::header(Side::Frontend, &self.carry) else {
+            self.out.bytes.extend_from_slice(error);
+            return;
+        };
+        self.front.refuse_with(head.tag, error, &mut self.out.bytes);
+        let here = head.len.min(self.carry.len());
+        self.carry.drain(..here);
+        self.streaming = head.len - here;
+        self.streaming_on = false;
+    }
+}
+
+fn header(bytes: &[u8]) -> Result<Option<Frame>, End> {
+    wire::header(Side::Frontend, bytes).map_err(|error| {
+        let code = if matches!(error, wire::FrameError::TooLong(..)) { "54000" } else { "08P01" };
+        PgError::fatal(code, error.to_string()).into()
+    })
+}
+
+/// How many bytes of a frame must be there before it is judged.
+fn enough(head: Frame) -> Result<usize, End> {
+    match head.tag {
+        front::COPY_DATA | front::COPY_FAIL => Ok(5),
+        front::QUERY | front::BIND | front::FUNCTION_CALL => Ok(head.len.min(BEGINNING)),
+        front::PARSE if head.len > MAX_PARSE => {
+            Err(PgError::fatal("54000", format!("a statement to prepare may have {MAX_PARSE} bytes at most")).into())
+        }
+        _ => Ok(head.len),
+    }
+}

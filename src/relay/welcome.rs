@@ -1,0 +1,222 @@
+//! From a login to a session.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::clients::ClientHandle;
+use super::deadline::Deadline;
+use super::session::{Outbox, Preparing, Session, Stage};
+use super::shared::Shared;
+use crate::backend::Loss;
+use crate::config::PoolMode;
+use crate::frontend::LoggedIn;
+use crate::ids::ClientId;
+use crate::net::Stream;
+use crate::pool::{Acquire, Lease, Pool, Want, Welcome};
+use crate::session::{ClientSession, Mode, Settings};
+use crate::wire::{self, ErrorFields, PgError, Severity};
+
+/// What a session is started with, beside its client.
+pub struct Host<'a> {
+    /// What all sessions share.
+    pub shared: &'a Arc<Shared>,
+    /// The pool that serves it.
+    pub pool: &'a Arc<Pool>,
+    /// `max_client_conn`.
+    pub max_clients: usize,
+    /// `client_idle_timeout`.
+    pub client_idle: Option<Duration>,
+    /// The worker that runs it: the one that calls.
+    pub worker: usize,
+}
+
+/// A place among `max_client_conn`, given back when this is dropped: when the session ends, however.
+struct Place {
+    shared: Arc<Shared>,
+    handle: Arc<ClientHandle>,
+}
+
+impl Place {
+    fn take(id: ClientId, secret_len: usize, host: &Host<'_>) -> Result<Self, PgError> {
+        if host.shared.is_draining() {
+            return Err(PgError::fatal("57P01", "the proxy is shutting down"));
+        }
+        let clients = &host.shared.clients;
+        if !clients.enter(host.max_clients) {
+            return Err(PgError::fatal("53300", "sorry, too many clients already")
+                .hint("See max_client_conn in the proxy's configuration."));
+        }
+        let Some(handle) = clients.register(id, secret_len) else {
+            clients.leave();
+            return Err(PgError::fatal("XX000", "no random numbers for a cancel key"));
+        };
+        host.shared.metrics.clients.inc();
+        Ok(Self { shared: Arc::clone(host.shared), handle })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.clients.remove(&self.handle);
+        self.shared.clients.leave();
+        self.shared.metrics.clients.dec();
+    }
+}
+
+/// Welcomes a client that is logged in and starts its session in a task of its own, on the worker that calls.
+/// The caller bounds the time; dropped, it closes the connection.
+///
+/// # Errors
+/// The client was refused, and told so.
+pub async fn serve(id: ClientId, client: LoggedIn, host: &Host<'_>) -> Result<(), PgError> {
+    let LoggedIn { mut stream, early, mut pending, settings, secret_len, .. } = client;
+    let settings = host.pool.share_settings(settings);
+    let admitted = match Place::take(id, secret_len, host) {
+        Ok(place) => welcome(&place.handle, &settings, host, &mut pending).await.map(|()| place),
+        Err(error) => Err(error),
+    };
+    match admitted {
+        Ok(place) => {
+            if stream.write_all(&pending).await.is_ok() && stream.flush().await.is_ok() {
+                let session = session(stream, early, settings, Arc::clone(&place.handle), host);
+                tokio::spawn(async move {
+                    let _place = place;
+                    session.run().await;
+                });
+            }
+            Ok(()) // or it is gone, and its place with it
+        }
+        Err(error) => {
+            error.write(&mut pending);
+            let _ = stream.write_all(&pending).await;
+            let _ = stream.shutdown().await;
+            Err(error)
+        }
+    }
+}
+
+fn session(
+    io: Stream,
+    early: Vec<u8>,
+    settings: Arc<Settings>,
+    handle: Arc<ClientHandle>,
+    host: &Host<'_>,
+) -> Session {
+    let config = host.pool.settings();
+    let mode = match config.pool_mode {
+        PoolMode::Session => Mode::Exclusive,
+        _ if config.max_prepared_statements == 0 => Mode::PooledWithoutStatements,
+        _ => Mode::Pooled,
+    };
+    Session {
+        io,
+        front: ClientSession::new(mode, settings),
+        handle,
+        pool: Arc::clone(host.pool),
+        shared: Arc::clone(host.shared),
+        carry: if early.is_empty() { Vec::new() } else { early },
+        streaming: 0,
+        streaming_on: false,
+        out: Outbox::default(),
+        stage: Stage::Resting,
+        preparing: Preparing::Done,
+        leased_at: None,
+        waited: None,
+        deadline: Deadline::new(config, host.client_idle),
+        worker: host.worker,
+        has_traces: false,
+        statement_mode: config.pool_mode == PoolMode::Statement,
+    }
+}
+
+/// Writes the server's `ParameterStatus` list for these settings, the cancel key and `ReadyForQuery`.
+async fn welcome(
+    handle: &ClientHandle,
+    settings: &Arc<Settings>,
+    host: &Host<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), PgError> {
+    // Any plain name is right for application_name, so that it needs no server to say so, and the many
+    // values that clients invent for it share one welcome.
+    let name = settings.get("application_name").filter(|n| n.len() < 64 && n.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+    let asked = if name.is_some() { settings.without("application_name") } else { Settings::clone(settings) };
+    let known = match host.pool.welcome(asked.id()) {
+        Some(known) => known,
+        None => {
+            let known = ask_server(handle, Arc::new(asked.clone()), host).await?;
+            host.pool.remember_welcome(asked.id(), Arc::clone(&known));
+            known
+        }
+    };
+    for (parameter, value) in &*known {
+        let own = name.filter(|_| **parameter == *b"application_name").map(str::as_bytes);
+        wire::parameter_status_into(out, parameter, own.unwrap_or(value));
+    }
+    wire::backend_key_data(out, handle.pid, handle.secret());
+    wire::ready_for_query(out, b'I');
+    Ok(())
+}
+
+/// Brings a server connection to these settings, so that the server judges them, and returns what it reports.
+async fn ask_server(
+    handle: &ClientHandle,
+    settings: Arc<Settings>,
+    host: &Host<'_>,
+) -> Result<Welcome, PgError> {
+    let want = Want { client: handle.id, worker: host.worker, has_traces: false, settings: settings.id() };
+    let fatal = |error: PgError| error.with_severity(Severity::Fatal);
+    let mut lease = match host.pool.acquire(want) {
+        Acquire::Ready(lease) => lease,
+        Acquire::Wait(mut waiter) => poll_fn(|cx| waiter.poll(cx)).await.map_err(fatal)?,
+        Acquire::Refused(error) => return Err(fatal(error)),
+    };
+    let mut client = ClientSession::new(Mode::Pooled, settings);
+    if lease.owner.is_some() {
+        let query = lease.pool().reset_query();
+        let backend = &mut *lease;
+        backend.session.own_query(query.as_bytes(), &mut backend.out);
+        finish(&mut lease, &mut client).await?;
+        lease.session.cleaned();
+        lease.owner = None;
+    }
+    let backend = &mut *lease;
+    if backend.session.preamble(&client, &mut backend.out) {
+        finish(&mut lease, &mut client).await?;
+    }
+    let reported: Welcome = lease.reported().into();
+    lease.release();
+    Ok(reported)
+}
+
+/// Waits for the replies to what Howdah itself asked.
+async fn finish(lease: &mut Lease, client: &mut ClientSession) -> Result<(), PgError> {
+    let lost = |loss: Loss| {
+        PgError::fatal("57P03", "the database server is not available").detail(loss.to_pg_error().message)
+    };
+    let mut buf = vec![0; 8 << 10];
+    let mut unseen = Vec::new();
+    while lease.session.is_preparing() {
+        poll_fn(|cx| lease.poll_flush(cx)).await.map_err(lost)?;
+        let n = poll_fn(|cx| lease.poll_read(cx, &mut buf)).await.map_err(lost)?;
+        lease.feed(client, buf.get(..n).unwrap_or_default(), &mut unseen).map_err(lost)?;
+        unseen.clear();
+    }
+    match lease.session.take_preamble_error() {
+        None => Ok(()),
+        Some(error) => Err(as_fatal(&error)),
+    }
+}
+
+/// A server's error about a startup parameter, as a server would send it at startup.
+fn as_fatal(error: &[u8]) -> PgError {
+    let fields = ErrorFields::read(error.get(5..).unwrap_or_default());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut fatal = PgError::fatal("XX000", text(fields.message));
+    if fields.sqlstate.len() == 5 {
+        fatal.sqlstate = text(fields.sqlstate).into();
+    }
+    fatal
+}
