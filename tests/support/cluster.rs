@@ -347,9 +347,9 @@ fn simple_query(
         drop(client);
         drop(driver.await);
         let rows = messages.into_iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => Some(
-                (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect::<Vec<_>>(),
-            ),
+            tokio_postgres::SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect::<Vec<_>>())
+            }
             _ => None,
         });
         Ok(rows.collect())

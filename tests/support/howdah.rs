@@ -73,7 +73,8 @@ impl Config {
     }
 
     pub fn toml(&self) -> String {
-        let listen = if self.listen_extra.contains("addresses") { "" } else { "addresses = [\"127.0.0.1:0\"]" };
+        let listen =
+            if self.listen_extra.contains("addresses") { "" } else { "addresses = [\"127.0.0.1:0\"]" };
         format!(
             "[listen]\n{listen}\n{}\n[http]\naddress = \"127.0.0.1:0\"\n\n[log]\nlevel = \"info\"\n\n\
              [pool]\n{}{}{}\n{}",
@@ -113,10 +114,10 @@ impl Howdah {
             .stderr(Stdio::piped())
             .spawn()
             .expect("howdah");
-        let watchdog = Watchdog::new("kill -s KILL \"$1\"; rm -rf \"$2\"", &[
-            &child.id().to_string(),
-            dir.path().to_str().expect("a UTF-8 path"),
-        ]);
+        let watchdog = Watchdog::new(
+            "kill -s KILL \"$1\"; rm -rf \"$2\"",
+            &[&child.id().to_string(), dir.path().to_str().expect("a UTF-8 path")],
+        );
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().expect("stderr");
         let keep = Arc::clone(&log);

@@ -2,6 +2,7 @@
 //! client and a scripted server.
 #![allow(
     dead_code,
+    unused_imports,
     missing_docs,
     unreachable_pub,
     clippy::unwrap_used,

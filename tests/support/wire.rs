@@ -234,7 +234,9 @@ impl Wire {
             match self.try_read() {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => return messages,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("still open after {messages:?}"),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    panic!("still open after {messages:?}")
+                }
                 Err(_) => return messages,
             }
         }
