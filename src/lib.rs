@@ -21,4 +21,5 @@
 //! | F0 | [`sql`] | lexer and classification |
 //! | F0 | [`ids`] | newtypes and words that rooms share |
 
+pub mod demo;
 pub mod ids;

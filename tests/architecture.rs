@@ -379,7 +379,10 @@ fn imports_are_judged() {
         ("app/mod.rs", "use crate::{relay::{Client, run}, admin}; use crate::wire;"),
         ("main.rs", "fn main() { howdah::app::run() }"),
         ("wire/mod.rs", "// use crate::app;\n/* crate::pool */ const S: &str = \"crate::relay::x\";"),
-        ("wire/mod.rs", "const S: &str = r#\"crate::relay \" x\"#; const C: char = '\"'; use crate::ids;"),
+        (
+            "wire/mod.rs",
+            "const S: &str = r#\"crate::relay \" x\"#; const C: char = '\"'; use crate::wire::X;",
+        ),
         ("wire/mod.rs", "$crate::wire::x(); fn a<'a>(x: &'a str) {}"),
     ];
     for (path, text) in fine {
