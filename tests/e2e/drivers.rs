@@ -1,6 +1,7 @@
 //! Drivers through Howdah: each program runs several times at once over a few server connections, so
 //! that its clients change servers from transaction to transaction.
 
+use crate::support::howdah::direct_config;
 use crate::support::{Cluster, Config, Database, Howdah, PASSWORD, Version, root, target_dir};
 use futures_util::future::{join_all, try_join_all};
 use std::path::PathBuf;
@@ -119,15 +120,15 @@ fn pg_dump_and_pg_restore_in_session_mode() {
 
 // --- tokio-postgres ----------------------------------------------------------------------------------
 
-async fn connect(howdah: &Howdah, database: &str) -> tokio_postgres::Client {
-    let (client, connection) = howdah.pg_config("app", database).connect(NoTls).await.expect("connect");
+async fn connect(config: &tokio_postgres::Config) -> tokio_postgres::Client {
+    let (client, connection) = config.connect(NoTls).await.expect("connect");
     tokio::spawn(connection);
     client
 }
 
 /// Futures polled together make tokio-postgres write their requests in one go.
-async fn pipelined(howdah: &Howdah, database: &str, number: i32) -> Result<(), tokio_postgres::Error> {
-    let mut client = connect(howdah, database).await;
+async fn pipelined(config: &tokio_postgres::Config, number: i32) -> Result<(), tokio_postgres::Error> {
+    let mut client = connect(config).await;
     let sum = client.prepare("SELECT $1::int4 + $2::int4").await?;
     for round in 0..20 {
         let rows = try_join_all((0..20).map(|n| {
@@ -195,20 +196,32 @@ fn buffer(text: String) -> std::io::Cursor<Vec<u8>> {
     std::io::Cursor::new(text.into_bytes())
 }
 
-fn tokio_postgres_through(database: &Database<'_>, size: usize, clients: i32) {
-    let howdah = Config::simple(size, database).start();
+fn run_pipelined(config: &tokio_postgres::Config, clients: i32) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let clients = (0..clients).map(|number| pipelined(&howdah, &database.name, number));
+        let clients = (0..clients).map(|number| pipelined(config, number));
         try_join_all(clients).await.expect("a client failed");
     });
+}
+
+fn database_for_copies(version: Version, name: &str) -> Database<'static> {
+    let database = Cluster::shared(version).database(name);
+    database.query("CREATE TABLE copied (who int, n int); ALTER TABLE copied OWNER TO app");
+    database
+}
+
+/// The yardstick: what the next test asks of Howdah, Postgres does.
+#[test]
+fn tokio_postgres_pipelined_directly() {
+    let database = database_for_copies(Version::V15, "tokio_postgres_directly");
+    run_pipelined(&direct_config(database.cluster, "app", &database.name), 12);
 }
 
 #[test]
 fn tokio_postgres_pipelined() {
     for version in Version::ALL {
-        let database = Cluster::shared(version).database("tokio_postgres");
-        database.query("CREATE TABLE copied (who int, n int); ALTER TABLE copied OWNER TO app");
-        tokio_postgres_through(&database, 3, 12);
+        let database = database_for_copies(version, "tokio_postgres");
+        let howdah = Config::simple(3, &database).start();
+        run_pipelined(&howdah.pg_config("app", &database.name), 12);
     }
 }

@@ -31,9 +31,9 @@ CREATE INDEX ON orders (tenant_id, placed_at);
 INSERT INTO tenants VALUES ('acme', 'Acme Corporation'), ('globex', 'Globex'), ('initech', 'Initech');
 
 INSERT INTO users (tenant_id, email)
-SELECT t.id, format('%s@%s.example', name, t.id)
-FROM tenants t, unnest(ARRAY['ada', 'bob', 'cleo', 'dan']) AS name
-ORDER BY t.id, name;
+SELECT t.id, format('%s@%s.example', person, t.id)
+FROM tenants t, unnest(ARRAY['ada', 'bob', 'cleo', 'dan']) AS person
+ORDER BY t.id, person;
 
 INSERT INTO orders (tenant_id, user_id, product, amount, placed_at)
 SELECT
