@@ -2,6 +2,7 @@
 //!
 //! Running Howdah itself is a function that `app` passes in; this room only knows Postgres.
 
+mod client;
 mod postgres;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::{Error, client};
 
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,10 +49,9 @@ struct Owner {
 }
 
 impl ThrowawayPostgres {
-    /// Makes a cluster with the programs of `bin`, loads `sql` (statements that end in `;` and an empty
-    /// line) into a new `database`, and starts the server on a free port. Its superuser is `postgres`, who
-    /// gets in by the Unix socket in [`ThrowawayPostgres::folder`] alone; others log in with SCRAM on
-    /// 127.0.0.1.
+    /// Makes a cluster with the programs of `bin`, starts it on a free port and loads `sql` into a new
+    /// `database`. Its superuser is `postgres`, who gets in by the Unix socket in
+    /// [`ThrowawayPostgres::folder`] alone; others log in with SCRAM on 127.0.0.1.
     pub fn start(bin: &Path, database: &str, sql: &str) -> Result<Self, Error> {
         let owner = Owner::find()?;
         let folder = new_folder()?;
@@ -61,9 +60,9 @@ impl ThrowawayPostgres {
         let mut postgres = Self { folder, bin, owner, port: 0, server: None, watchdog, pipe };
         postgres.make_programs_reachable()?;
         postgres.init()?;
-        postgres.load("postgres", &format!("CREATE DATABASE {database};\n\n"))?;
-        postgres.load(database, sql)?;
         postgres.boot()?;
+        postgres.load("postgres", &format!("CREATE DATABASE {database}"))?;
+        postgres.load(database, sql)?;
         Ok(postgres)
     }
 
@@ -77,21 +76,10 @@ impl ThrowawayPostgres {
         &self.folder
     }
 
-    /// Runs SQL in a single-user server, which needs neither psql nor a login.
+    /// Runs SQL as superuser.
     fn load(&self, database: &str, sql: &str) -> Result<(), Error> {
-        let program = self.bin.join("postgres");
-        let mut command = self.command("postgres");
-        command
-            .args(["--single", "-j", "-F", "-c", "exit_on_error=true", "-D"])
-            .arg(self.folder.join("data"));
-        command.arg(database).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut server = command.spawn().map_err(|error| Error::io("run", &program, error))?;
-        if let Some(mut stdin) = server.stdin.take() {
-            // When the server stops reading, its own words below say why.
-            drop(stdin.write_all(sql.as_bytes()));
-        }
-        let output = server.wait_with_output().map_err(|error| Error::io("run", &program, error))?;
-        succeeded("postgres --single", &output)
+        let socket = self.folder.join(format!(".s.PGSQL.{}", self.port));
+        client::run(&socket, database, sql).map_err(|error| Error::io("load SQL by", &socket, error))
     }
 
     fn make_programs_reachable(&mut self) -> Result<(), Error> {

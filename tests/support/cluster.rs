@@ -194,6 +194,7 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(30));
         }
         drop(child.kill());
+        drop(child.wait());
         panic!("Postgres does not answer:\n{}", self.log());
     }
 

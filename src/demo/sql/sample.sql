@@ -59,5 +59,3 @@ CREATE POLICY own ON orders USING (tenant_id = nullif(current_setting('app.tenan
 GRANT SELECT ON tenants TO demo_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON users, orders TO demo_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO demo_app;
-
-ANALYZE;
