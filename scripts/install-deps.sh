@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 
 PSYCOPG=3.2.13
 ASYNCPG=0.31.0
-PG8000=1.31.5
+PG8000=1.31.6
+SCRAMP=1.5.0
+DATEUTIL=2.9.0.post0
 NODE_PG=8.16.3
 EMBEDDED_14=14.23.0-beta.17
 EMBEDDED_18=18.4.0-beta.17
@@ -73,7 +75,7 @@ apt_install() {
 
 # --- Python and node drivers -------------------------------------------------------------------------
 python_drivers() {
-  local venv=$target/venv pins="psycopg[binary]==$PSYCOPG asyncpg==$ASYNCPG pg8000==$PG8000"
+  local venv=$target/venv pins="psycopg[binary]==$PSYCOPG asyncpg==$ASYNCPG pg8000==$PG8000 scramp==$SCRAMP python-dateutil==$DATEUTIL"
   [ "$(cat "$venv/.pins" 2>/dev/null)" = "$pins" ] && return 0
   say "python drivers: $pins"
   local python=python3
