@@ -21,9 +21,12 @@
 //! | F0 | [`sql`] | lexer and classification |
 //! | F0 | [`ids`] | newtypes and words that rooms share |
 
+pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod backend;
 pub mod config;
+pub mod demo;
 pub mod frontend;
 pub mod ids;
 pub mod net;

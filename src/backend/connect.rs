@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,9 +54,9 @@ pub struct ServerConfig {
     pub user: String,
     /// How to prove it.
     pub credential: Credential,
-    /// TLS towards the server; it knows the mode.
-    pub tls: Arc<ClientTls>,
-    /// The mode again, for the order of attempts.
+    /// TLS towards the server; swapped when certificates are read again.
+    pub tls: Option<Arc<ArcSwap<ClientTls>>>,
+    /// Whether TLS is tried, demanded or left.
     pub tls_mode: SslMode,
     /// For the whole of connect and login; `None` = as long as it takes.
     pub connect_timeout: Option<Duration>,
@@ -214,7 +215,8 @@ async fn start_tls(config: &ServerConfig, mut io: Stream) -> Result<Option<Strea
     io.read_exact(&mut answer).await?;
     match answer {
         [b'S'] => {
-            let io = config.tls.connect(io, &config.host).await.map_err(|e| io::Error::other(e.to_string()))?;
+            let tls = config.tls.as_ref().ok_or(ConnectError::NoTls)?.load_full();
+            let io = tls.connect(io, &config.host).await.map_err(|e| io::Error::other(e.to_string()))?;
             Ok(Some(io))
         }
         [b'N'] => Ok(None),

@@ -1,0 +1,58 @@
+# make demo    a Postgres with sample tenants, and Howdah in front of it; Ctrl-C ends both
+# make test    everything CI checks
+# make bench   Howdah against HAProxy and PgBouncer, a table of figures
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# A shared target folder is honoured, as cargo does.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FUZZ_SECONDS ?= 60
+
+.PHONY: demo test bench lint fmt clean deps fmt-check unit e2e architecture fuzz release
+
+demo:
+	scripts/install-deps.sh --demo
+	$(CARGO) build --release
+	exec $(TARGET)/release/howdah demo
+
+test: deps fmt-check lint architecture unit e2e fuzz
+
+deps:
+	scripts/install-deps.sh
+
+fmt:
+	$(CARGO) fmt
+
+fmt-check:
+	$(CARGO) fmt --check
+
+lint:
+	$(CARGO) clippy --all-targets -- -D warnings
+
+architecture:
+	$(CARGO) test --quiet --test architecture
+
+# nextest where it is installed; doc tests are cargo test's in any case.
+unit:
+	if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --lib --bins --no-tests=pass; \
+	else $(CARGO) test --lib --bins; fi
+	$(CARGO) test --quiet --doc
+
+# One process, so that its tests share one cluster of each version. Few threads: each test is many
+# processes already.
+e2e:
+	$(CARGO) test --test e2e -- --test-threads=3
+
+fuzz:
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+release:
+	$(CARGO) build --release
+
+bench: deps release
+	python3 benches/whole/bench.py --howdah $(TARGET)/release/howdah
+
+clean:
+	$(CARGO) clean
+	rm -rf fuzz/target

@@ -1,0 +1,197 @@
+//! What a configuration is built into.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::auth::scram::server::MockKey;
+use crate::auth::{AuthError, KeyCache, ScramKeys};
+use crate::backend::{Credential, ServerConfig};
+use crate::config::{Config, Database, PoolSettings, User};
+use crate::frontend::{Accounts, LoggedIn};
+use crate::ids::{PoolKey, SslMode};
+use crate::net::NetError;
+use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
+use crate::observe::Metrics;
+use crate::pool::{Pool, PoolConfig, Registry};
+use crate::relay::Shared;
+
+/// Derived keys that are remembered, one for each password and salt.
+const KEYS: usize = 1000;
+
+/// Why a house cannot be built.
+#[derive(Debug)]
+pub(super) enum BuildError {
+    /// A certificate or key cannot be used.
+    Tls(&'static str, NetError),
+    /// A stored password cannot be used, or there are no random numbers.
+    Auth(AuthError),
+    /// Metrics cannot be set up.
+    Metrics(prometheus::Error),
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tls(whose, error) => write!(f, "TLS {whose}: {error}"),
+            Self::Auth(error) => write!(f, "{error}"),
+            Self::Metrics(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Everything that is built from a configuration, and what sessions share.
+pub(super) struct House {
+    pub(super) config: Arc<Config>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) pools: Registry,
+    pub(super) accounts: ArcSwap<Accounts>,
+    mock: MockKey,
+    /// TLS towards each database's server.
+    server_tls: HashMap<Arc<str>, Arc<ArcSwap<ClientTls>>>,
+    keys: Arc<Mutex<KeyCache>>,
+    /// What logins with a verifier left for logins at the server.
+    passed: DashMap<Arc<str>, Arc<Mutex<Option<ScramKeys>>>>,
+}
+
+impl House {
+    pub(super) fn build(config: Config) -> Result<Arc<Self>, BuildError> {
+        let config = Arc::new(config);
+        let mock = MockKey::generate().map_err(BuildError::Auth)?;
+        let accounts = accounts(&config, &mock)?;
+        let mut server_tls = HashMap::new();
+        for database in config.databases.values().chain(config.any_database.as_ref()) {
+            server_tls.insert(Arc::clone(&database.name), Arc::new(ArcSwap::from_pointee(client_tls(database)?)));
+        }
+        Ok(Arc::new(Self {
+            shared: Shared::new(Metrics::new().map_err(BuildError::Metrics)?),
+            pools: Registry::default(),
+            accounts: ArcSwap::from_pointee(accounts),
+            mock,
+            server_tls,
+            keys: Arc::new(Mutex::new(KeyCache::new(KEYS))),
+            passed: DashMap::new(),
+            config,
+        }))
+    }
+
+    /// Reads certificates and keys again; connections that exist keep theirs. All or nothing.
+    pub(super) fn reload_certificates(&self) -> Result<(), BuildError> {
+        let accounts = accounts(&self.config, &self.mock)?;
+        let mut fresh = Vec::new();
+        for database in self.config.databases.values().chain(self.config.any_database.as_ref()) {
+            if let Some(slot) = self.server_tls.get(&database.name) {
+                fresh.push((slot, client_tls(database)?));
+            }
+        }
+        self.accounts.store(Arc::new(accounts));
+        for (slot, tls) in fresh {
+            slot.store(Arc::new(tls));
+        }
+        Ok(())
+    }
+
+    /// The pool for a client.
+    pub(super) fn pool(&self, client: &LoggedIn) -> Arc<Pool> {
+        if let Some(keys) = &client.keys {
+            if is_verifier(client.user.password.as_ref()) {
+                *self.slot(&client.user.name).lock() = Some(keys.clone());
+            }
+        }
+        let key =
+            PoolKey { database: Arc::clone(&client.database_name), user: Arc::clone(&client.user.name) };
+        self.pools.pool(&key, || self.pool_config(&key, &client.database, &client.user))
+    }
+
+    fn pool_config(&self, key: &PoolKey, database: &Arc<Database>, user: &User) -> PoolConfig {
+        let settings = self.config.pool_settings(database, user);
+        let connector = Arc::new(self.server(key, database, user, &settings));
+        PoolConfig { settings, connector, metrics: self.shared.metrics.pool(key) }
+    }
+
+    fn server(&self, key: &PoolKey, database: &Database, user: &User, settings: &PoolSettings) -> ServerConfig {
+        let login = database.user.as_deref().unwrap_or(&user.name);
+        ServerConfig {
+            host: database.host.clone(),
+            port: database.port,
+            dbname: database.dbname.clone().unwrap_or_else(|| key.database.to_string()),
+            user: login.to_owned(),
+            credential: self.credential(database, login),
+            tls: self.server_tls.get(&database.name).cloned(),
+            tls_mode: database.tls.mode,
+            connect_timeout: settings.server_connect_timeout,
+            max_prepared_statements: settings.max_prepared_statements,
+            keys: Arc::clone(&self.keys),
+        }
+    }
+
+    /// The database's password, or the one that is configured for the user who logs in at the server.
+    fn credential(&self, database: &Database, login: &str) -> Credential {
+        if let Some(password) = &database.password {
+            return Credential::Password(password.clone());
+        }
+        let Some((name, user)) = self.config.users.get_key_value(login) else { return Credential::None };
+        match &user.password {
+            None => Credential::None,
+            verifier if is_verifier(verifier.as_ref()) => Credential::PassThrough(self.slot(name)),
+            Some(password) => Credential::Password(password.clone()),
+        }
+    }
+
+    fn slot(&self, user: &Arc<str>) -> Arc<Mutex<Option<ScramKeys>>> {
+        Arc::clone(&self.passed.entry(Arc::clone(user)).or_default())
+    }
+}
+
+impl crate::admin::Status for House {
+    fn metrics(&self) -> Result<String, String> {
+        for pool in self.pools.all() {
+            pool.publish();
+        }
+        self.shared.metrics.render().map_err(|error| error.to_string())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.shared.is_draining() {
+            return Err("shutting down".to_owned());
+        }
+        let down: Vec<String> =
+            self.pools.all().iter().filter(|p| !p.is_reachable()).map(|p| p.key().database.to_string()).collect();
+        if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
+    }
+}
+
+fn is_verifier(password: Option<&SecretString>) -> bool {
+    password.is_some_and(|p| p.expose_secret().starts_with("SCRAM-SHA-256$"))
+}
+
+fn accounts(config: &Arc<Config>, mock: &MockKey) -> Result<Accounts, BuildError> {
+    let tls = &config.listen.tls;
+    let tls = match (&tls.cert_file, &tls.key_file) {
+        (Some(cert_file), Some(key_file)) if tls.mode != SslMode::Disable => {
+            let files = ServerTlsConfig {
+                mode: tls.mode,
+                cert_file: cert_file.clone(),
+                key_file: key_file.clone(),
+                client_ca_file: tls.client_ca_file.clone(),
+            };
+            Some(ServerTls::load(&files).map_err(|error| BuildError::Tls("for clients", error))?)
+        }
+        _ => None,
+    };
+    Accounts::new(Arc::clone(config), tls, mock.clone()).map_err(BuildError::Auth)
+}
+
+fn client_tls(database: &Database) -> Result<ClientTls, BuildError> {
+    let files = ClientTlsConfig {
+        mode: database.tls.mode,
+        ca_file: database.tls.ca_file.clone(),
+        cert_file: database.tls.cert_file.clone(),
+        key_file: database.tls.key_file.clone(),
+    };
+    ClientTls::load(&files).map_err(|error| BuildError::Tls("towards a server", error))
+}

@@ -1,0 +1,15 @@
+//! Where everything is put together (floor 6): subcommands, workers, listeners, signals, the way down.
+//!
+//! The only room that knows every other; `demo` gets what it needs of it as a function.
+
+mod accept;
+mod cli;
+mod house;
+mod logging;
+mod run;
+mod workers;
+
+pub use cli::main;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! End-to-end tests: the real binary between real clients and real servers.
+//!
+//! One binary on purpose: its tests share one cluster of each version, which lives as long as the process.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod drivers;
+mod selftest;
+mod wire;
