@@ -135,13 +135,13 @@ impl Pool {
             self.close(backend);
             return;
         }
-        match inner.queue.pop() {
-            Some(cell) => {
-                drop(inner);
-                cell.deliver(Ok(backend));
-            }
-            None => inner.rest(backend),
-        }
+        let next = inner.queue.pop();
+        let Some(cell) = next else {
+            inner.rest(backend);
+            return;
+        };
+        drop(inner);
+        cell.deliver(Ok(backend));
         self.open_more(worker);
     }
 

@@ -359,20 +359,20 @@ impl ClientSession {
                 .hint("Set max_prepared_statements above 0, or pool_mode = \"session\".");
             return Ok(fail(error, to));
         }
-        let known = self.statements.get(parse.name).is_some();
-        if !known && !self.statements.has_room(parse.body.len()) {
+        if let Some(taken) = self.statements.get(parse.name) {
+            // Prepared under the taken name a second time, the server raises the error that the client is due.
+            let taken = Arc::clone(taken);
+            ensure(&taken, to);
+            wire::parse_into(to.out, &taken.name, parse.body);
+            to.server.push(Expect::new(Kind::Parse, true), to.replies);
+            return Ok(Verdict::Rewritten(given.len));
+        }
+        if !self.statements.has_room(parse.body.len()) {
             let error = PgError::error("54000", "too many prepared statements in this session")
                 .hint("Close statements that are not used any more.");
             return Ok(fail(error, to));
         }
         let statement = to.intern.intern(parse.body, self.scope, self.standard_strings);
-        if known {
-            // Prepared under its own name a second time, the server raises the error that the client is due.
-            ensure(&statement, to);
-            wire::parse_into(to.out, &statement.name, &statement.body);
-            to.server.push(Expect::new(Kind::Parse, true), to.replies);
-            return Ok(Verdict::Rewritten(given.len));
-        }
         let undo = Undo::Undefine(parse.name.into());
         self.statements.insert(parse.name, Arc::clone(&statement));
         // In a failed transaction the server refuses most texts; only it can say so.

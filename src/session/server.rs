@@ -426,7 +426,7 @@ impl ServerSession {
         let kind = head.kind;
         if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             let replaced = self.expect.front_mut().and_then(|head| head.error.take());
-            return Ok(self.shown_error(client, &fields, body, replaced.map(|e| e.to_bytes())));
+            return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes())));
         }
         let stale = self.curable(&fields);
         let Some(head) = self.expect.pop_front() else {
@@ -440,7 +440,7 @@ impl ServerSession {
             self.healing = Some(statement);
             return Ok(Action::Swallow);
         }
-        Ok(self.shown_error(client, &fields, body, head.error.map(|e| e.to_bytes())))
+        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes())))
     }
 
     /// The statement to prepare again, if this error says that it is stale and the batch can run again.
@@ -500,7 +500,6 @@ impl ServerSession {
     fn shown_error(
         &mut self,
         client: &ClientSession,
-        fields: &ErrorFields<'_>,
         body: &[u8],
         replaced: Option<Vec<u8>>,
     ) -> Action {
@@ -514,14 +513,15 @@ impl ServerSession {
         if let Some(bytes) = replaced {
             return Action::Replace(bytes);
         }
-        if matches!(fields.sqlstate, b"26000" | b"42P05") {
-            if let Some(body) = client.rename_in(body) {
+        // An error too long to be here whole names no statement in its message.
+        match client.rename_in(body).filter(|_| body.last() == Some(&0)) {
+            Some(body) => {
                 let mut bytes = Vec::with_capacity(body.len() + 5);
                 wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(&body));
-                return Action::Replace(bytes);
+                Action::Replace(bytes)
             }
+            None => Action::Pass,
         }
-        Action::Pass
     }
 
     /// True when an error was swallowed and the batch is about to run again; if no Sync is in flight, one
