@@ -287,7 +287,9 @@ impl ServerSession {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE => (runs, false),
             back::ROW_DESCRIPTION => (runs || kind == Kind::Describe, kind == Kind::Describe),
             back::COMMAND_COMPLETE => {
-                self.on_complete(client, body);
+                if shown {
+                    self.on_complete(client, body);
+                }
                 (runs, kind == Kind::Execute)
             }
             back::BIND_COMPLETE => (kind == Kind::Bind, true),
