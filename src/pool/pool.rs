@@ -176,7 +176,7 @@ impl Pool {
             return;
         }
         let old = self.settings().server_lifetime.is_some_and(|life| backend.age() > life);
-        if !backend.is_reusable() || old {
+        if !backend.is_reusable() || backend.session.is_worn() || old {
             self.close(backend);
             return;
         }

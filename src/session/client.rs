@@ -309,6 +309,7 @@ impl ClientSession {
             _ => given.body,
         };
         to.server.replay_ok = false;
+        to.server.worn |= to.server.unsynced;
         if self.mode != Mode::Exclusive {
             // A simple query drops the unnamed statement.
             self.statements.unnamed = None;

@@ -66,6 +66,8 @@ pub struct ServerSession {
     reported: Vec<(Box<[u8]>, Box<[u8]>)>,
     /// Something of its client's may stay behind in the session.
     pub(super) tainted: bool,
+    /// It must not serve another client: see [`Self::is_worn`].
+    pub(super) worn: bool,
     /// The preamble's replies are still to come.
     preparing: bool,
     preamble_error: Option<Vec<u8>>,
@@ -101,6 +103,7 @@ impl ServerSession {
             settings: Arc::default(),
             reported: Vec::new(),
             tainted: false,
+            worn: false,
             preparing: false,
             preamble_error: None,
             replay: Vec::new(),
@@ -157,6 +160,12 @@ impl ServerSession {
     /// Settings on this connection.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// True when a simple query ran in a batch that no Sync had closed. `PostgreSQL` 18 answers what comes
+    /// next on such a connection with XX000 "unexpected state STARTED", so nobody else gets it.
+    pub fn is_worn(&self) -> bool {
+        self.worn
     }
 
     /// What the server reported since login, names and values.

@@ -1004,9 +1004,14 @@ impl Crowd {
     }
 }
 
+/// PostgreSQL 18 breaks a session that does this: its next query fails with XX000 "unexpected state STARTED".
+/// Howdah gives the next query another server connection.
+const BREAKS_18: &str = "a simple query in a batch without Sync";
+
 /// Runs every case directly and by `through`, and lists all that differ.
 fn compare_all(database: &Database<'_>, through: u16, writes: Writes) {
-    let cases = all_cases();
+    let mut cases = all_cases();
+    cases.retain(|case| database.cluster.version != Version::V18 || case.0 != BREAKS_18);
     let mut different = Vec::new();
     let mut superuser = Wire::login(("127.0.0.1", database.cluster.port), "postgres", &database.name);
     for case in &cases {
