@@ -20,10 +20,11 @@ use crate::admin;
 use crate::config::Config;
 use crate::net;
 
-/// How often waiting clients are looked at.
-const TICK: Duration = Duration::from_millis(100);
+/// How often waiting clients are looked at: often enough for timeouts of a second and more, and seldom enough
+/// to cost nothing.
+const TICK: Duration = Duration::from_millis(500);
 /// So many ticks between two looks at resting server connections.
-const HOUSEKEEPING: u32 = 10;
+const HOUSEKEEPING: u32 = 2;
 /// How long sessions that are told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 

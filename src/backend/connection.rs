@@ -343,16 +343,15 @@ impl Backend {
     /// wait.
     pub fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut buf = [0; 1024];
-        let mut nobody = ClientSession::nobody();
-        let mut seen = Vec::new();
+        let mut buf = [0; 512];
         loop {
             match self.poll_read(&mut cx, &mut buf) {
                 Poll::Pending => return self.is_reusable(),
                 Poll::Ready(Err(_)) => return false,
                 Poll::Ready(Ok(n)) => {
+                    // A notice or a changed parameter; anything else is an error.
                     let chunk = buf.get(..n).unwrap_or_default();
-                    if self.feed(&mut nobody, chunk, &mut seen).is_err() {
+                    if self.feed(&mut ClientSession::nobody(), chunk, &mut Vec::new()).is_err() {
                         return false;
                     }
                 }

@@ -98,6 +98,8 @@ pub(super) struct Session {
     /// It may have left traces on a connection that rests in the pool.
     pub(super) has_traces: bool,
     pub(super) statement_mode: bool,
+    /// Something for the client waits for the next turn.
+    pub(super) yielding: bool,
 }
 
 impl Session {
@@ -132,7 +134,13 @@ impl Session {
             if !blocked {
                 moved |= self.read_server(cx, scratch)?;
             }
-            moved |= self.read_client(cx, scratch)?;
+            if !self.yielding {
+                moved |= self.read_client(cx, scratch)?;
+            }
+            if std::mem::take(&mut self.yielding) {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
             if !moved {
                 break;
             }

@@ -13,6 +13,8 @@ use crate::wire::{self, Frame, PgError, Side, front};
 
 /// As long as more waits to be written to a server, its client is not read.
 const MAX_UNWRITTEN: usize = 256 << 10;
+/// Up to so many bytes for a client wait until the worker's other sessions have had their turn.
+const SOON: usize = 16 << 10;
 /// Of a Query, Bind or `FunctionCall` this much is read before a server connection is asked for it; longer
 /// ones stream.
 const BEGINNING: usize = 64 << 10;
@@ -84,6 +86,14 @@ impl Session {
 
     /// Sends bytes to the client that were not copied yet: those that it takes at once never are.
     fn pass_on(&mut self, cx: &mut Context<'_>, run: &[u8]) -> Result<(), End> {
+        if run.len() + self.out.bytes.len() <= SOON {
+            // Others of this worker that were woken with us come first: one wake-up of the client's process
+            // may then serve them all.
+            buffer::lend(&mut self.out.bytes);
+            self.out.bytes.extend_from_slice(run);
+            self.yielding = !self.out.bytes.is_empty();
+            return Ok(());
+        }
         let mut sent = 0;
         if self.out.bytes.is_empty() && !run.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, run) {

@@ -129,6 +129,7 @@ fn session(
         worker: host.worker,
         has_traces: false,
         statement_mode: config.pool_mode == PoolMode::Statement,
+        yielding: false,
     }
 }
 
