@@ -165,7 +165,7 @@ impl Pool {
         let again = failure.retry_at.saturating_duration_since(now());
         inner.failure = Some(failure);
         let hopeless = self.hopeless(&inner);
-        let lost = if hopeless.is_some() { inner.queue.extract(|_, _| true) } else { Vec::new() };
+        let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
         drop(inner);
         if let Some(error) = hopeless {
             lost.into_iter().for_each(|cell| cell.deliver(Err(error.clone())));

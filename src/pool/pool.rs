@@ -137,20 +137,18 @@ impl Pool {
 
     /// A connection, or a place in the queue for one. Nobody overtakes those who wait.
     pub fn acquire(self: &Arc<Self>, want: Want) -> Acquire {
-        loop {
-            let mut inner = self.inner.lock();
-            if !inner.queue.is_empty() {
-                break;
-            }
-            let Some(mut backend) = inner.take_idle(want, self.limits()) else { break };
+        let limits = self.limits();
+        let mut inner = self.inner.lock();
+        while inner.queue.is_empty() {
+            let Some(mut backend) = inner.take_idle(want, limits) else { break };
             drop(inner);
             if backend.is_alive() {
                 return Acquire::Ready(Lease::new(Arc::clone(self), backend, want.worker));
             }
             backend.set_broken();
             self.close(backend);
+            inner = self.inner.lock();
         }
-        let mut inner = self.inner.lock();
         if inner.closing {
             return Acquire::Refused(PgError::fatal("57P01", "the proxy is shutting down"));
         }
@@ -159,8 +157,11 @@ impl Pool {
         }
         let cell = Cell::new();
         let ticket = inner.queue.push(Arc::clone(&cell));
+        let room = inner.slots.may_open(inner.queue.len(), limits, inner.use_reserve);
         drop(inner);
-        self.open_more(want.worker);
+        if room {
+            self.open_more(want.worker);
+        }
         Acquire::Wait(Waiter { pool: Arc::clone(self), cell, ticket, worker: want.worker })
     }
 
@@ -272,11 +273,11 @@ impl Pool {
         if inner.queue.is_empty() {
             return;
         }
-        let expired = inner.queue.extract(|_, cell| over(cell, settings.query_wait_timeout));
+        let expired = inner.queue.extract(|cell| over(cell, settings.query_wait_timeout));
         inner.use_reserve = settings.reserve_pool_size > 0
             && inner.queue.first().is_some_and(|cell| over(cell, settings.reserve_pool_timeout));
         let hopeless = self.hopeless(&inner);
-        let lost = if hopeless.is_some() { inner.queue.extract(|_, _| true) } else { Vec::new() };
+        let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
         drop(inner);
         for cell in expired {
             cell.deliver(Err(self.wait_timeout()));
@@ -328,7 +329,7 @@ impl Pool {
         let mut inner = self.inner.lock();
         inner.closing = true;
         let idle = std::mem::take(&mut inner.idle);
-        let waiting = inner.queue.extract(|_, _| true);
+        let waiting = inner.queue.extract(|_| true);
         drop(inner);
         idle.into_iter().for_each(|backend| self.close(backend));
         for cell in waiting {
