@@ -87,7 +87,7 @@ async fn settle(backend: &mut Backend) -> Result<(), Trouble> {
     if backend.session.reads_copy() {
         return Err(Trouble::Unfinished("the client left in the middle of a COPY"));
     }
-    backend.session.close_batch(&mut backend.out);
+    backend.session.abandon_batch(&mut backend.out);
     match drain(backend, SMALL).await {
         Err(Trouble::TooSlow) => {
             let _ = backend.handle.cancel.send().await;

@@ -105,7 +105,6 @@ pub(super) struct Session {
 impl Session {
     /// Runs the session to its end.
     pub(super) async fn run(mut self) {
-        self.handle.waker.register(&std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
         let end = match self.continue_client() {
             Ok(()) => std::future::poll_fn(|cx| self.poll(cx)).await,
             Err(end) => end,
@@ -127,7 +126,7 @@ impl Session {
     /// Does whatever can be done until all that is left is waiting. Every wait has left its waker behind.
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<(), End> {
         loop {
-            self.heed_wishes()?;
+            self.heed_wishes(cx)?;
             let blocked = self.flush_client(cx)?.is_pending();
             let mut moved = self.poll_waiting(cx)?;
             moved |= self.flush_server(cx)?;
@@ -149,7 +148,10 @@ impl Session {
     }
 
     /// What others want of this session.
-    fn heed_wishes(&mut self) -> Result<(), End> {
+    fn heed_wishes(&mut self, cx: &Context<'_>) -> Result<(), End> {
+        if !self.handle.poll_wishes(cx) {
+            return Ok(());
+        }
         if self.handle.has_wish(Wish::End)
             || (self.handle.has_wish(Wish::Drain) && matches!(self.stage, Stage::Resting) && self.streaming == 0)
         {

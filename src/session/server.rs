@@ -191,10 +191,17 @@ impl ServerSession {
         self.copy_in
     }
 
-    /// Ends an open batch with a Sync in the client's stead; a batch that was to run again is forgotten.
-    pub fn close_batch(&mut self, out: &mut Vec<u8>) {
+    /// Ends an open batch whose client is gone: what it did is undone, as when a client of Postgres itself goes
+    /// away before its Sync. A statement that cannot be parsed sees to that; a Sync alone would commit.
+    pub fn abandon_batch(&mut self, out: &mut Vec<u8>) {
         self.replay_due = false;
-        if self.unsynced || self.discarding || self.healing.take().is_some() {
+        let open = self.unsynced && !self.discarding;
+        if open {
+            wire::parse_into(out, b"", b"howdah abandons this\0\0\0");
+            self.expect.push_back(Expect::new(Kind::Parse, false));
+            self.unnamed = None;
+        }
+        if open || self.discarding || self.healing.take().is_some() {
             wire::sync(out);
             self.expect.push_back(Expect::new(Kind::Sync, false));
             self.unsynced = false;

@@ -7,5 +7,6 @@
 mod support;
 
 mod drivers;
+mod pooling;
 mod selftest;
 mod wire;
