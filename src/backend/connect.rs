@@ -120,6 +120,13 @@ impl ConnectError {
             }
             Self::Server(code, text) => PgError::fatal("57P03", "the database server is not available")
                 .detail(format!("The server said: {text} ({code})")),
+            Self::Auth(AuthError::ServerOutOfBounds(_) | AuthError::ServerMalformed(_)) => {
+                PgError::fatal("57P03", "the database server broke the protocol of the login")
+            }
+            Self::Auth(AuthError::ServerSignature) => {
+                PgError::fatal("57P03", "the database server did not prove who it is")
+                    .hint("The password that the proxy knows must fit the one on the server.")
+            }
             Self::Auth(_) | Self::NoPassword => {
                 PgError::fatal("28000", "the login of the proxy at the database server failed")
                     .hint("The password that the proxy knows must fit the one on the server.")
