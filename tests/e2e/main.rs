@@ -6,6 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod drivers;
+mod hostile;
 mod selftest;
+mod tls;
 mod wire;
