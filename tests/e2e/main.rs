@@ -9,6 +9,7 @@ mod support;
 mod bad_input;
 mod drivers;
 mod hostile;
+mod login;
 mod selftest;
 mod tls;
 mod wire;
