@@ -294,8 +294,10 @@ impl Backend {
             self.own_replies(chunk, &mut run, at, out);
         }
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
-            let head = wire::header(Side::Backend, rest)
-                .map_err(|_| Loss::Violation("a message of an unknown type or an impossible length"))?;
+            let head = wire::header(Side::Backend, rest).map_err(|_| {
+                out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
+                Loss::Violation("a message of an unknown type or an impossible length")
+            })?;
             let wait = head.is_none_or(|h| needs_body(h.tag) && rest.len() < h.len.min(MAX_CARRY));
             let Some(head) = head.filter(|_| !wait) else {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
@@ -304,10 +306,10 @@ impl Backend {
             };
             let here = head.len.min(rest.len());
             let body = rest.get(5..here).unwrap_or_default();
-            let action = self
-                .session
-                .on_backend(client, head.tag, body)
-                .map_err(|violation| Loss::Violation(violation.0))?;
+            let action = self.session.on_backend(client, head.tag, body).map_err(|violation| {
+                out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
+                Loss::Violation(violation.0)
+            })?;
             let shown = matches!(action, Action::Pass);
             if !shown {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());

@@ -188,6 +188,7 @@ async fn welcome_in(
         PgError::fatal("28000", "no PostgreSQL user name specified in startup packet")
     })?;
     *claimed = Some(user_name.chars().take(64).filter(|c| !c.is_control()).collect());
+    check_certificate(guest, accounts, user_name)?;
     let settings = params::settings(&startup)?;
     let (user, keys) = login::authenticate(guest, accounts, user_name).await?;
     let asked = startup.param("database").filter(|name| !name.is_empty()).unwrap_or(user_name);
@@ -260,6 +261,19 @@ fn demand_tls(guest: &Guest, accounts: &Accounts) -> Result<(), Stop> {
             .into());
     }
     Ok(())
+}
+
+/// With `verify-full` a client's certificate names the user, as `clientcert=verify-full` has it in Postgres.
+fn check_certificate(guest: &Guest, accounts: &Accounts, user_name: &str) -> Result<(), Stop> {
+    if accounts.tls_mode() != SslMode::VerifyFull || !guest.stream.is_tls() {
+        return Ok(());
+    }
+    if guest.stream.peer_certificate_common_name().as_deref() == Some(user_name) {
+        return Ok(());
+    }
+    Err(PgError::fatal("28000", "the client certificate is not for this user")
+        .hint("Its common name (CN) must be the name of the user.")
+        .into())
 }
 
 /// Checks the version and answers what is not spoken. Returns the length of the cancel key's secret.

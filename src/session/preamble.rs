@@ -27,7 +27,9 @@ impl ServerSession {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         for name in &resets {
-            self.run(out, format!("RESET {name}\0\0\0").as_bytes(), &[]);
+            // Quoted, because a custom setting's name may hold a key word of SQL.
+            let name = name.replace('.', "\".\"");
+            self.run(out, format!("RESET \"{name}\"\0\0\0").as_bytes(), &[]);
         }
         for (name, value) in &sets {
             self.run(out, SET, &[name.as_bytes(), value.as_bytes()]);

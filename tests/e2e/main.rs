@@ -6,7 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod drivers;
+mod hostile;
+mod login;
 mod pooling;
 mod selftest;
+mod tls;
 mod wire;
