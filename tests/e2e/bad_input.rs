@@ -273,7 +273,7 @@ fn a_malformed_message_of_a_batch_ends_the_session_and_leaves_nothing() {
     for (what, message) in &bad {
         // Alone; and behind good messages that are in flight already, with a transaction open.
         let mut session = scene.session();
-        session.send(&[message.clone()]);
+        session.send(std::slice::from_ref(message));
         refused(session, "08P01", what);
         let mut session = scene.session();
         enter(&mut session, &["BEGIN; INSERT INTO kept VALUES (1)"]);
