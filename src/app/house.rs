@@ -69,7 +69,7 @@ impl House {
                 .insert(Arc::clone(&database.name), Arc::new(ArcSwap::from_pointee(client_tls(database)?)));
         }
         Ok(Arc::new(Self {
-            shared: Shared::new(Metrics::new().map_err(BuildError::Metrics)?),
+            shared: Shared::new(Metrics::new().map_err(BuildError::Metrics)?, config.log.slow_query),
             pools: Registry::default(),
             accounts: ArcSwap::from_pointee(accounts),
             mock,

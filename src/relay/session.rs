@@ -129,7 +129,11 @@ impl Session {
             self.heed_wishes(cx)?;
             let blocked = self.flush_client(cx)?.is_pending();
             let mut moved = self.poll_waiting(cx)?;
-            moved |= self.flush_server(cx)?;
+            if self.flush_server(cx)? {
+                // There may be room again for what was kept back.
+                moved = true;
+                self.continue_client()?;
+            }
             if !blocked {
                 moved |= self.read_server(cx, scratch)?;
             }
@@ -318,6 +322,10 @@ impl Session {
         }
         self.handle.set_idle();
         let server = self.leased_at.take().map(|at| at.elapsed()).unwrap_or_default();
+        if self.shared.slow.is_some_and(|slow| server >= slow) {
+            let (client, pool, waited) = (self.handle.id, self.pool.key(), self.waited);
+            tracing::info!(%client, %pool, ?server, ?waited, "slow transaction");
+        }
         self.pool.metrics().transaction(TransactionTiming { wait: self.waited.take(), server });
         if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
             lease.release();

@@ -11,7 +11,7 @@ use crate::backend::Loss;
 use crate::session::Verdict;
 use crate::wire::{self, Frame, PgError, Side, front};
 
-/// As long as more waits to be written to a server, its client is not read.
+/// As long as more waits to be written to a server or to its client, the client is not read.
 const MAX_UNWRITTEN: usize = 256 << 10;
 /// Up to so many bytes for a client wait until the worker's other sessions have had their turn.
 const SOON: usize = 16 << 10;
@@ -77,9 +77,7 @@ impl Session {
         }
         self.heal()?;
         self.prepared()?;
-        if !self.carry.is_empty() && !self.holds() {
-            self.continue_client()?;
-        }
+        self.continue_client()?;
         self.release()?;
         Ok(true)
     }
@@ -163,6 +161,7 @@ impl Session {
         match &self.stage {
             Stage::Leased(lease) if lease.unwritten() > MAX_UNWRITTEN => false,
             Stage::Resting if !self.out.is_empty() => false,
+            _ if self.out.bytes.len() > MAX_UNWRITTEN => false,
             _ => !held || self.carry.len() < BEGINNING,
         }
     }
@@ -188,7 +187,7 @@ impl Session {
 
     /// Goes on with what was kept.
     pub(super) fn continue_client(&mut self) -> Result<(), End> {
-        if self.carry.is_empty() { Ok(()) } else { self.take_in(&[]) }
+        if self.carry.is_empty() || self.holds() { Ok(()) } else { self.take_in(&[]) }
     }
 
     /// Judges as many frames as possible. Returns how many bytes were used.

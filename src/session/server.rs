@@ -11,6 +11,9 @@ use crate::wire::{self, ErrorFields, Parameters, back};
 
 /// The most bytes of a batch that are kept to run it again.
 const MAX_REPLAY: usize = 64 << 10;
+/// Frames that may be in flight. A server sends replies as soon as they fill its buffer of 8 kB, Sync or not,
+/// so waiting for some of so many never waits for the client.
+const MAX_IN_FLIGHT: usize = 16 << 10;
 /// A queue or buffer that grew beyond this is given back when the connection is free.
 const KEEP: usize = 256;
 
@@ -137,9 +140,9 @@ impl ServerSession {
             && !self.preparing
     }
 
-    /// The client's frames must wait: what is in flight decides what they mean.
+    /// The client's frames must wait: what is in flight decides what they mean, or too much is in flight.
     pub fn holds(&self) -> bool {
-        self.barrier || self.healing.is_some() || self.preparing
+        self.barrier || self.healing.is_some() || self.preparing || self.expect.len() >= MAX_IN_FLIGHT
     }
 
     /// True while the preamble's replies are to come.

@@ -1,7 +1,9 @@
 //! The pool with real servers: cancelling, prepared statements of many clients, servers that die, clients that
 //! leave, and the way down.
 
-use crate::support::wire::{Wire, bind, close_statement, execute, parse, query, sync, tags};
+use crate::support::wire::{
+    Wire, bind, close_statement, copy_data, copy_done, execute, parse, query, sync, tags,
+};
 use crate::support::{Cluster, Config, Howdah, Version, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -323,6 +325,53 @@ fn pool_modes_keep_their_promises() {
     statement.send(&[query("BEGIN")]);
     assert_eq!(error_code(&statement.read_to_end()).as_deref(), Some("0A000"));
     assert_eq!(login(&howdah, "statement").value("SELECT 2"), "2");
+}
+
+#[test]
+fn large_copies_and_rows_stream_through_bounded_memory() {
+    let database = Cluster::shared(Version::V15).database("pool_large");
+    database.query("CREATE TABLE big (t text); ALTER TABLE big OWNER TO app");
+    let howdah = Config::simple(1, &database).start();
+    let mut wire = login(&howdah, &database.name);
+    wire.send(&[query("COPY big FROM STDIN")]);
+    wire.read_until(b'G');
+    // In frames of every size, and 100 MB in all: lines of 1,000 bytes.
+    let lines = [vec![b'x'; 999], vec![b'\n']].concat().repeat(1000);
+    for round in 0..100 {
+        let size = [7, 1000, 65_536, 1_000_000][round % 4];
+        let frames: Vec<_> = lines.chunks(size).map(copy_data).collect();
+        wire.send(&frames);
+    }
+    wire.send(&[copy_done()]);
+    assert_eq!(tags(&wire.read_until(b'Z')), "CZ");
+    assert_eq!(wire.value("SELECT count(*) || ' ' || sum(length(t)) FROM big"), "100000 99900000");
+    // A parameter and a row of 60 MB.
+    let long = "y".repeat(60 << 20);
+    let answer =
+        wire.exchange(&[parse("", "SELECT $1::text"), bind("", "", &[Some(&long)]), execute("", 0), sync()]);
+    assert_eq!(tags(&answer), "12DCZ");
+    assert_eq!(answer[2].row()[0].as_deref(), Some(long.as_str()));
+    wire.send(&[query("COPY big TO STDOUT")]);
+    let out: usize = wire.read_until(b'Z').iter().filter(|m| m.tag == b'd').map(|m| m.body.len()).sum();
+    assert_eq!(out, 100_000_000);
+    let rss = howdah.rss_kib();
+    assert!(rss < 64 << 10, "{rss} KiB");
+}
+
+#[test]
+fn a_client_that_only_sends_is_held_back() {
+    let database = Cluster::shared(Version::V15).database("pool_flood");
+    let howdah = Config::simple(1, &database).start();
+    for frame in [sync(), close_statement("x"), query("")] {
+        let mut flood = login(&howdah, &database.name);
+        let many = frame.repeat(20_000);
+        // It never reads: at some point nobody takes its bytes any more.
+        let patience = std::time::Duration::from_millis(500);
+        assert!((0..2000).any(|_| !flood.try_send_within(&many, patience)), "everything was taken");
+        let rss = howdah.rss_kib();
+        assert!(rss < 64 << 10, "{rss} KiB");
+    }
+    assert_eq!(login(&howdah, &database.name).value("SELECT 1"), "1");
 }
 
 #[test]
