@@ -273,7 +273,7 @@ fn a_malformed_message_of_a_batch_ends_the_session_and_leaves_nothing() {
     for (what, message) in &bad {
         // Alone; and behind good messages that are in flight already, with a transaction open.
         let mut session = scene.session();
-        session.send(&[message.clone()]);
+        session.send(std::slice::from_ref(message));
         refused(session, "08P01", what);
         let mut session = scene.session();
         enter(&mut session, &["BEGIN; INSERT INTO kept VALUES (1)"]);
@@ -367,7 +367,7 @@ fn encryption_can_be_asked_for_once() {
     for request in [ssl_request(), gssenc_request()] {
         let mut wire = scene.open();
         let mut answer = [0];
-        wire.send(&[request.clone()]);
+        wire.send(std::slice::from_ref(&request));
         wire.stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, *b"N");
         wire.send(&[request]);
@@ -387,7 +387,7 @@ fn garbage_before_login_is_refused() {
         noise,
     ] {
         let mut wire = scene.open();
-        wire.send(&[garbage.clone()]);
+        wire.send(std::slice::from_ref(&garbage));
         refused(wire, "08P01", &garbage.escape_ascii().to_string());
     }
     // Cancel requests of keys that nobody has, or of no key, are closed without an answer, as in Postgres.
@@ -423,7 +423,7 @@ fn two_thousand_half_open_logins_stop_nobody() {
                 0 => {}
                 1 => wire.send(&[start[..3].to_vec()]),
                 2 => wire.send(&[start[..start.len() - 1].to_vec()]),
-                _ => wire.send(&[start.clone()]),
+                _ => wire.send(std::slice::from_ref(&start)),
             }
             wire
         })
@@ -467,7 +467,8 @@ fn a_scram_client_final_that_does_not_fit_is_refused() {
     let (mut wire, nonce) = scram_begin(&scene);
     wire.send(&[frame(b'p', format!("c=biws,r={nonce},p={NO_PROOF}").as_bytes())]);
     refused(wire, "28P01", &"a wrong proof");
-    let finals: Vec<(&str, Box<dyn Fn(&str) -> String>)> = vec![
+    type Last = Box<dyn Fn(&str) -> String>;
+    let finals: Vec<(&str, Last)> = vec![
         ("another nonce", Box::new(|_| format!("c=biws,r=abcdefghijklmnopzzzzzzzz,p={NO_PROOF}"))),
         ("a longer nonce", Box::new(|nonce| format!("c=biws,r={nonce}x,p={NO_PROOF}"))),
         ("a shorter nonce", Box::new(|nonce| format!("c=biws,r={},p={NO_PROOF}", &nonce[..20]))),
