@@ -226,4 +226,3 @@ async fn start_tls(config: &ServerConfig, mut io: Stream) -> Result<Stream, Conn
         _ => Err(ConnectError::Protocol("neither S nor N to SSLRequest")),
     }
 }
-

@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::cancel::CancelTarget;
 use crate::ids::BackendId;
 use crate::net::Stream;
 use crate::session::{Action, ClientSession, ServerSession, needs_body};
-use crate::wire::{self, PgError, Side, front};
+use crate::wire::{self, Parameters, PgError, Side, front};
 
 /// The most of a message that is kept until it is whole: an `ErrorResponse` longer than this is judged by
 /// its beginning.
@@ -44,7 +44,9 @@ impl Loss {
             Self::Fatal(code, text) => error.detail(format!("The server said: {text} ({code})")),
             Self::Violation(what) => error.detail(format!("The server broke the protocol: {what}.")),
         };
-        error.hint("Whether the transaction was committed is not known if it was ending; connect and try again.")
+        error.hint(
+            "Whether the transaction was committed is not known if it was ending; connect and try again.",
+        )
     }
 }
 
@@ -128,7 +130,7 @@ pub struct Backend {
     streaming_shown: bool,
     broken: bool,
     /// What the server reported at login, in its order.
-    pub parameters: Arc<[(Box<[u8]>, Box<[u8]>)]>,
+    pub parameters: Arc<Parameters>,
     /// When it was made.
     pub since: Instant,
     /// When it last came back from a client.
@@ -145,7 +147,7 @@ impl Backend {
         io: Stream,
         id: BackendId,
         cancel: CancelTarget,
-        parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+        parameters: Parameters,
         max_statements: usize,
         home: usize,
     ) -> Self {
@@ -161,7 +163,7 @@ impl Backend {
             streaming: 0,
             streaming_shown: false,
             broken: false,
-            parameters: parameters.into(),
+            parameters: Arc::new(parameters),
             since: now,
             used: now,
             home,
@@ -204,8 +206,8 @@ impl Backend {
     }
 
     /// What the server reports now (names and values): what it said at login, and what changed since.
-    pub fn reported(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
-        let mut all = self.parameters.to_vec();
+    pub fn reported(&self) -> Parameters {
+        let mut all = Parameters::clone(&self.parameters);
         for (name, value) in self.session.reported() {
             match all.iter_mut().find(|(known, _)| known == name) {
                 Some(known) => known.1.clone_from(value),

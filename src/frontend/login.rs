@@ -97,17 +97,14 @@ async fn cleartext(guest: &mut Guest, name: &str, verifier: Option<&Verifier>) -
     let Some((password, [])) = wire::c_string(&message) else {
         return Err(PgError::protocol_violation("invalid password packet size").into());
     };
-    let right = match verifier.cloned() {
-        Some(verifier) => {
-            let (name, password) = (name.to_owned(), password.to_vec());
-            blocking(move || verifier.verify_password(&name, &password)).await?
-        }
-        None => {
-            // As much work as for a user who exists, for nothing.
-            let password = password.to_vec();
-            blocking(move || ScramVerifier::generate(&password)).await?.map_err(|e| refused(e, name))?;
-            false
-        }
+    let right = if let Some(verifier) = verifier.cloned() {
+        let (name, password) = (name.to_owned(), password.to_vec());
+        blocking(move || verifier.verify_password(&name, &password)).await?
+    } else {
+        // As much work as for a user who exists, for nothing.
+        let password = password.to_vec();
+        blocking(move || ScramVerifier::generate(&password)).await?.map_err(|e| refused(e, name))?;
+        false
     };
     if right { Ok(()) } else { Err(wrong_password(name)) }
 }

@@ -53,8 +53,11 @@ fn options(text: &str) -> Result<Vec<(String, String)>, PgError> {
         let pair = setting.as_deref().and_then(|s| s.split_once('='));
         let Some((name, value)) = pair else {
             let shown: String = word.chars().take(64).filter(|c| !c.is_control()).collect();
-            return Err(PgError::fatal("42601", format!("invalid command-line argument in options: {shown}"))
-                .hint("Write -c name=value or --name=value."));
+            return Err(PgError::fatal(
+                "42601",
+                format!("invalid command-line argument in options: {shown}"),
+            )
+            .hint("Write -c name=value or --name=value."));
         };
         pairs.push((name.replace('-', "_"), value.to_owned()));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pool::{Inner, Pool, now};
+use super::core::{Inner, Pool, now};
 use super::registry::next_id;
 use crate::backend::{Backend, ConnectError};
 use crate::wire::PgError;
@@ -168,7 +168,9 @@ impl Pool {
         let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
         drop(inner);
         if let Some(error) = hopeless {
-            lost.into_iter().for_each(|cell| cell.deliver(Err(error.clone())));
+            for cell in lost {
+                cell.deliver(Err(error.clone()));
+            }
         }
         again
     }

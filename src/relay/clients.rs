@@ -194,7 +194,9 @@ impl Clients {
 
     fn wish(&self, wish: Wish) {
         let all: Vec<Arc<ClientHandle>> = self.by_pid.iter().map(|entry| Arc::clone(&entry)).collect();
-        all.iter().for_each(|handle| handle.wish(wish));
+        for handle in all {
+            handle.wish(wish);
+        }
     }
 
     /// Asks every session to end when its transaction does.

@@ -153,7 +153,9 @@ impl Session {
             return Ok(());
         }
         if self.handle.has_wish(Wish::End)
-            || (self.handle.has_wish(Wish::Drain) && matches!(self.stage, Stage::Resting) && self.streaming == 0)
+            || (self.handle.has_wish(Wish::Drain)
+                && matches!(self.stage, Stage::Resting)
+                && self.streaming == 0)
         {
             return Err(PgError::fatal("57P01", "terminating connection due to administrator command")
                 .detail("The proxy is shutting down.")
@@ -257,7 +259,9 @@ impl Session {
             }
             (Preparing::Cleaning, Some(_)) => {
                 lease.set_broken();
-                self.refuse(&PgError::error("08006", "the server connection could not be cleaned").hint("Try again."));
+                self.refuse(
+                    &PgError::error("08006", "the server connection could not be cleaned").hint("Try again."),
+                );
             }
             (_, Some(error)) => {
                 // Nothing was changed: the preamble is one transaction.
@@ -298,9 +302,12 @@ impl Session {
             return Ok(());
         }
         if self.statement_mode && lease.session.is_quiet() && lease.session.status() != b'I' {
-            return Err(PgError::fatal("0A000", "transaction blocks are not supported in statement pooling mode")
-                .hint("Use pool_mode = \"transaction\".")
-                .into());
+            return Err(PgError::fatal(
+                "0A000",
+                "transaction blocks are not supported in statement pooling mode",
+            )
+            .hint("Use pool_mode = \"transaction\".")
+            .into());
         }
         if lease.kind() != Kind::Transaction || !lease.is_reusable() {
             return Ok(());

@@ -307,7 +307,8 @@ fn enough(head: Frame) -> Result<usize, End> {
         front::COPY_DATA | front::COPY_FAIL => Ok(5),
         front::QUERY | front::BIND | front::FUNCTION_CALL => Ok(head.len.min(BEGINNING)),
         front::PARSE if head.len > MAX_PARSE => {
-            Err(PgError::fatal("54000", format!("a statement to prepare may have {MAX_PARSE} bytes at most")).into())
+            Err(PgError::fatal("54000", format!("a statement to prepare may have {MAX_PARSE} bytes at most"))
+                .into())
         }
         _ => Ok(head.len),
     }

@@ -19,8 +19,11 @@ impl ServerSession {
         if have.id() == want.id() {
             return false;
         }
-        let resets: Vec<String> =
-            have.iter().filter(|(name, _)| want.get(name).is_none()).map(|(name, _)| name.to_owned()).collect();
+        let resets: Vec<String> = have
+            .iter()
+            .filter(|(name, _)| want.get(name).is_none())
+            .map(|(name, _)| name.to_owned())
+            .collect();
         let sets: Vec<(String, String)> = want
             .iter()
             .filter(|(name, value)| have.get(name) != Some(value))

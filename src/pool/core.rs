@@ -1,7 +1,7 @@
 //! One pool: the connections of one login to one database.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use crate::config::{PoolMode, PoolSettings};
 use crate::ids::{ClientId, PoolKey};
 use crate::observe::PoolMetrics;
 use crate::session::Settings;
-use crate::wire::PgError;
+use crate::wire::{Parameters, PgError};
 
 /// Of the resting connections, so many are looked at for one that needs no change of settings.
 const LOOK_AT: usize = 8;
@@ -63,7 +63,7 @@ pub enum Acquire {
 }
 
 /// What a server tells a client that logs in with certain settings: its `ParameterStatus` list.
-pub type Welcome = Arc<[(Box<[u8]>, Box<[u8]>)]>;
+pub type Welcome = Arc<Parameters>;
 
 /// One pool.
 pub struct Pool {
@@ -76,6 +76,7 @@ pub struct Pool {
 
 #[derive(Default)]
 pub(super) struct Inner {
+    #[allow(clippy::vec_box)] // a connection moves between here, a lease and a waiter as one pointer
     idle: Vec<Box<Backend>>,
     pub(super) queue: Queue<Arc<Cell>>,
     pub(super) slots: Slots,
@@ -132,7 +133,11 @@ impl Pool {
 
     pub(super) fn limits(&self) -> Limits {
         let settings = self.settings();
-        Limits { size: settings.default_pool_size, reserve: settings.reserve_pool_size, connecting: CONNECTING }
+        Limits {
+            size: settings.default_pool_size,
+            reserve: settings.reserve_pool_size,
+            connecting: CONNECTING,
+        }
     }
 
     /// A connection, or a place in the queue for one. Nobody overtakes those who wait.
@@ -283,7 +288,9 @@ impl Pool {
             cell.deliver(Err(self.wait_timeout()));
         }
         if let Some(error) = hopeless {
-            lost.into_iter().for_each(|cell| cell.deliver(Err(error.clone())));
+            for cell in lost {
+                cell.deliver(Err(error.clone()));
+            }
         }
         self.open_more(worker);
     }
@@ -291,11 +298,13 @@ impl Pool {
     fn wait_timeout(&self) -> PgError {
         let unreachable = self.inner.lock().failure.as_ref().map(|f| f.error.clone());
         unreachable.unwrap_or_else(|| {
-            PgError::error("53300", "no server connection became free in time (query_wait_timeout)").hint(format!(
-                "The pool {} has {} connections; see default_pool_size, or shorten transactions.",
-                self.key,
-                self.settings().default_pool_size
-            ))
+            PgError::error("53300", "no server connection became free in time (query_wait_timeout)").hint(
+                format!(
+                    "The pool {} has {} connections; see default_pool_size, or shorten transactions.",
+                    self.key,
+                    self.settings().default_pool_size
+                ),
+            )
         })
     }
 
@@ -320,7 +329,9 @@ impl Pool {
         }
         inner.idle = keep;
         drop(inner);
-        gone.into_iter().for_each(|backend| self.close(backend));
+        for backend in gone {
+            self.close(backend);
+        }
         self.keep_minimum(worker);
     }
 
@@ -331,7 +342,9 @@ impl Pool {
         let idle = std::mem::take(&mut inner.idle);
         let waiting = inner.queue.extract(|_| true);
         drop(inner);
-        idle.into_iter().for_each(|backend| self.close(backend));
+        for backend in idle {
+            self.close(backend);
+        }
         for cell in waiting {
             cell.deliver(Err(PgError::fatal("57P01", "the proxy is shutting down")));
         }
@@ -353,10 +366,10 @@ impl Inner {
     /// with another client's traces only when no new one may be made.
     fn take_idle(&mut self, want: Want, limits: Limits) -> Option<Box<Backend>> {
         let idle = &mut self.idle;
-        if want.has_traces {
-            if let Some(at) = idle.iter().position(|b| b.owner == Some(want.client)) {
-                return Some(idle.remove(at));
-            }
+        if want.has_traces
+            && let Some(at) = idle.iter().position(|b| b.owner == Some(want.client))
+        {
+            return Some(idle.remove(at));
         }
         let fits = |b: &Backend| {
             b.owner.is_none() && b.home == want.worker && b.session.settings().id() == want.settings
