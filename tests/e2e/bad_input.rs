@@ -367,7 +367,7 @@ fn encryption_can_be_asked_for_once() {
     for request in [ssl_request(), gssenc_request()] {
         let mut wire = scene.open();
         let mut answer = [0];
-        wire.send(&[request.clone()]);
+        wire.send(std::slice::from_ref(&request));
         wire.stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, *b"N");
         wire.send(&[request]);
@@ -387,7 +387,7 @@ fn garbage_before_login_is_refused() {
         noise,
     ] {
         let mut wire = scene.open();
-        wire.send(&[garbage.clone()]);
+        wire.send(std::slice::from_ref(&garbage));
         refused(wire, "08P01", &garbage.escape_ascii().to_string());
     }
     // Cancel requests of keys that nobody has, or of no key, are closed without an answer, as in Postgres.
@@ -423,7 +423,7 @@ fn two_thousand_half_open_logins_stop_nobody() {
                 0 => {}
                 1 => wire.send(&[start[..3].to_vec()]),
                 2 => wire.send(&[start[..start.len() - 1].to_vec()]),
-                _ => wire.send(&[start.clone()]),
+                _ => wire.send(std::slice::from_ref(&start)),
             }
             wire
         })
@@ -467,7 +467,8 @@ fn a_scram_client_final_that_does_not_fit_is_refused() {
     let (mut wire, nonce) = scram_begin(&scene);
     wire.send(&[frame(b'p', format!("c=biws,r={nonce},p={NO_PROOF}").as_bytes())]);
     refused(wire, "28P01", &"a wrong proof");
-    let finals: Vec<(&str, Box<dyn Fn(&str) -> String>)> = vec![
+    type Last = Box<dyn Fn(&str) -> String>;
+    let finals: Vec<(&str, Last)> = vec![
         ("another nonce", Box::new(|_| format!("c=biws,r=abcdefghijklmnopzzzzzzzz,p={NO_PROOF}"))),
         ("a longer nonce", Box::new(|nonce| format!("c=biws,r={nonce}x,p={NO_PROOF}"))),
         ("a shorter nonce", Box::new(|nonce| format!("c=biws,r={},p={NO_PROOF}", &nonce[..20]))),
@@ -599,4 +600,96 @@ fn out_of_file_descriptors_refuses_and_recovers() {
     let mut after = Wire::login(howdah.address(), "app", &database.name);
     assert_eq!(after.value("SELECT 'recovered'"), "recovered");
     assert_eq!(before.value("SELECT 'still there'"), "still there");
+}
+
+#[test]
+fn a_message_that_breaks_off_leaves_nothing_behind() {
+    let mut scene = Scene::new("bad_half");
+    let long = "x".repeat(200_000);
+    let halves: Vec<(&str, Vec<u8>)> = vec![
+        ("a type", b"Q".to_vec()),
+        ("half a length", b"Q\0\0".to_vec()),
+        ("half a Query", lying_frame(b'Q', 1000, b"INSERT INTO kept VALUES (1)")),
+        (
+            "half a long Query",
+            lying_frame(b'Q', 1 << 20, format!("INSERT INTO kept VALUES (1) --{long}").as_bytes()),
+        ),
+        ("half a Parse", lying_frame(b'P', 1000, b"left\0SELECT 1")),
+        ("half a long Parse", lying_frame(b'P', 1 << 20, format!("left\0SELECT '{long}").as_bytes())),
+        ("half a Bind", lying_frame(b'B', 1000, b"\0\0\0\0")),
+        (
+            "half a long Bind",
+            lying_frame(b'B', 1 << 20, &[b"\0\0\0\0\0\x01\0\x0f\0\0", long.as_bytes()].concat()),
+        ),
+        ("half a FunctionCall", lying_frame(b'F', 1 << 20, long.as_bytes())),
+        ("half a Sync", b"S\0\0\0".to_vec()),
+    ];
+    for (phase, statements) in &PHASES[..3] {
+        for (what, half) in &halves {
+            let mut session = scene.session();
+            enter(&mut session, statements);
+            session.send(std::slice::from_ref(half));
+            drop(session);
+            let mut next = scene.session();
+            assert_eq!(next.value("SELECT count(*) FROM kept"), "0", "{phase}, {what}");
+        }
+        scene.check();
+    }
+    // In the middle of a COPY, and of a message of it.
+    for half in
+        [copy_data(b"1\n"), lying_frame(b'd', 1000, b"1\n2\n"), lying_frame(b'd', 1 << 20, long.as_bytes())]
+    {
+        let mut session = scene.session();
+        enter(&mut session, PHASES[3].1);
+        session.send(&[half]);
+        drop(session);
+        scene.check();
+    }
+}
+
+#[test]
+fn a_client_in_the_middle_of_a_short_message_holds_no_server_connection() {
+    let mut scene = Scene::new("bad_slow");
+    let mut slow: Vec<Wire> = (0..20).map(|_| scene.session()).collect();
+    let whole = query("SELECT 'at last'");
+    for (n, wire) in slow.iter_mut().enumerate() {
+        wire.send(&[whole[..1 + n % (whole.len() - 1)].to_vec()]);
+    }
+    scene.check();
+    for (n, wire) in slow.iter_mut().enumerate() {
+        wire.send(&[whole[1 + n % (whole.len() - 1)..].to_vec()]);
+        assert_eq!(wire.read_until(b'Z')[1].row(), [Some("at last".to_owned())]);
+    }
+    scene.check();
+}
+
+#[test]
+fn in_session_mode_the_server_judges_what_it_is_sent() {
+    // One connection for each user: what a session had must be free for the next.
+    let mut scene = Scene::with("bad_session_mode", |config| config.pool("pool_mode = \"session\""));
+    let mut session = scene.session();
+    for message in [
+        frame(b'P', b"left\0SELECT $1::int\0\0\x02\0\0\0\x17"),
+        frame(b'P', b"left\0SELECT 1\0\xff\xff"),
+        bind_formats("", "", &[0, 0, 0], &[Some("1")], &[]),
+        frame(b'D', b"Xleft\0"),
+    ] {
+        let answer = session.exchange(&[message.clone(), sync()]);
+        assert_eq!(tags(&answer), "EZ", "{} {answer:?}", message.escape_ascii());
+        assert_eq!(session.value("SELECT 'goes on'"), "goes on");
+    }
+    drop(session);
+    for (message, sqlstate) in [
+        (frame(b'Q', b"SELECT 1"), "08P01"),
+        (lying_frame(b'Q', 3, b"SELECT 1\0"), "08P01"),
+        (lying_frame(b'P', 0x7fff_ffff, b"left\0"), "54000"),
+        (frame(b'z', b""), "08P01"),
+        (password_message(PASSWORD), "08P01"),
+    ] {
+        let mut session = scene.session();
+        enter(&mut session, PHASES[1].1);
+        session.send(std::slice::from_ref(&message));
+        refused(session, sqlstate, &message.escape_ascii().to_string());
+        assert_eq!(scene.before.value("SELECT count(*) FROM kept"), "0");
+    }
 }

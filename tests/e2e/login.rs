@@ -259,7 +259,8 @@ fn what_a_newer_protocol_asks_for_is_negotiated_down() {
         options.iter().for_each(|option| body.extend([option.as_bytes(), b"\0"].concat()));
         Some(body)
     };
-    let cases: [(u32, &[&str], Option<Vec<u8>>, usize); 6] = [
+    type Case<'a> = (u32, &'a [&'a str], Option<Vec<u8>>, usize);
+    let cases: [Case<'_>; 6] = [
         (version(0), &[], None, 4),
         (version(2), &[], None, 32),
         (version(9), &[], expected(version(2), &[]), 32),
