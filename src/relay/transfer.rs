@@ -77,8 +77,9 @@ impl Session {
         }
         self.heal()?;
         self.prepared()?;
-        self.continue_client()?;
+        // Before the client's next frames: they may need other settings on it (after a DISCARD ALL).
         self.release()?;
+        self.continue_client()?;
         Ok(true)
     }
 
@@ -235,6 +236,9 @@ impl Session {
                     self.front.with_server(&mut backend.session, frame, head.len, out, replies, interner)?
                 }
             };
+            if verdict == Verdict::Wait {
+                return Ok(false);
+            }
             self.streaming = head.len - frame.len();
             self.streaming_on = false;
             match verdict {
@@ -246,7 +250,7 @@ impl Session {
                     self.streaming_on = true;
                     self.write_server(frame.get(used..).unwrap_or_default());
                 }
-                Verdict::Rewritten(_) | Verdict::Reply | Verdict::Ignore => {}
+                Verdict::Rewritten(_) | Verdict::Reply | Verdict::Ignore | Verdict::Wait => {}
                 Verdict::Terminate => return Err(End::Terminated),
                 Verdict::NeedServer => {
                     self.streaming = 0;

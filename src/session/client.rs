@@ -33,6 +33,8 @@ pub enum Verdict {
     Reply,
     /// It means nothing here, as Postgres has it: drop it.
     Ignore,
+    /// What it means hangs on answers to come: ask again when [`ServerSession::holds`] does not hold any more.
+    Wait,
     /// It needs a server connection; ask again with one.
     NeedServer,
     /// The client says goodbye.
@@ -136,7 +138,7 @@ impl ClientSession {
                 self.statements.remove(name);
             }
             Undo::Define(name, statement) => self.statements.insert(name, Arc::clone(statement)),
-            Undo::Unnamed(statement) => self.statements.unnamed.clone_from(statement),
+            Undo::Unnamed(statement) => self.set_unnamed(statement.clone()),
         }
     }
 
@@ -244,6 +246,10 @@ impl ClientSession {
             }
             _ => {}
         }
+        if self.must_wait(tag, body, &to) {
+            to.server.doubt = true;
+            return Ok(Verdict::Wait);
+        }
         to.server.record(given.frame, given.whole);
         if tag == front::FLUSH {
             return no_body(body).map(|()| Verdict::Forward);
@@ -289,6 +295,41 @@ impl ClientSession {
         Ok(())
     }
 
+    /// True for a frame of an extended batch when an error in an earlier one, of which nobody knows yet, could
+    /// change what its names stand for.
+    fn must_wait(&self, tag: u8, body: &[u8], to: &To<'_>) -> bool {
+        if self.mode != Mode::Pooled || !to.server.owes_batch() {
+            return false;
+        }
+        let server = &to.server;
+        let in_transaction = server.status() != b'I';
+        let used = |name: &[u8]| {
+            let statement = self.statements.get(name);
+            let there = statement.is_none_or(|s| server.statements.has(s.id));
+            // Outside of a transaction, what is prepared for its use alone fails like its use.
+            let own = |e: &Expect| e.names(name) || e.undo.is_none() && !in_transaction;
+            server.is_in_doubt(
+                |e| e.names(name),
+                |e| there && (e.statement.is_some() || name.is_empty() && e.shown),
+            ) || statement.is_some_and(|s| server.is_in_doubt(|e| e.prepares(s.id), own))
+        };
+        match tag {
+            front::PARSE => wire::parse(body).is_ok_and(|parse| {
+                // In a transaction that may have failed, a text that is known may still be refused.
+                let known = || to.intern.intern(parse.body, self.scope, self.standard_strings).id;
+                !parse.name.is_empty()
+                    && (in_transaction
+                        || server.is_in_doubt(|e| e.names(parse.name), |_| false)
+                        || server.is_in_doubt(|e| e.prepares(known()), |_| false))
+            }),
+            front::BIND => wire::bind_head(body).is_some_and(|bind| used(bind.statement)),
+            front::DESCRIBE => matches!(wire::target(body), Ok(Target::Statement(name)) if used(name)),
+            front::CLOSE => matches!(wire::target(body), Ok(Target::Statement(name)) if
+                server.is_in_doubt(|e| e.names(name), |_| false)),
+            _ => false,
+        }
+    }
+
     fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
@@ -310,13 +351,24 @@ impl ClientSession {
             }
             _ => given.body,
         };
+        let traits = (self.mode != Mode::Exclusive).then(|| sql::traits(text, self.standard_strings));
+        if let Some(sql::Deallocate::Word(_) | sql::Deallocate::Quoted(_)) = traits.and_then(|t| t.deallocate)
+        {
+            if self.mode == Mode::Pooled && to.server.owes_batch() {
+                to.server.doubt = true;
+                return Ok(Verdict::Wait);
+            }
+        }
         to.server.replay_ok = false;
         to.server.worn |= to.server.unsynced;
-        if self.mode != Mode::Exclusive {
-            // A simple query drops the unnamed statement.
-            self.statements.unnamed = None;
+        let mut entry = Expect::new(Kind::Query, true);
+        if let Some(traits) = traits {
+            // A simple query drops the unnamed statement, unless an error of its batch skips it.
+            let unnamed = self.statements.unnamed.take();
+            if to.server.unsynced {
+                entry = entry.undo(Undo::Unnamed(unnamed));
+            }
             to.server.unnamed = None;
-            let traits = sql::traits(text, self.standard_strings);
             to.server.tainted |= traits.changes_session || !given.whole;
             if traits.discard_all || traits.deallocate == Some(sql::Deallocate::All) {
                 to.server.barrier = true;
@@ -326,15 +378,19 @@ impl ClientSession {
         }
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;
-        to.server.push(Expect::new(Kind::Query, true), to.replies);
+        to.server.push(entry, to.replies);
         Ok(Verdict::Forward)
     }
 
     /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so
     /// it gets one to deallocate that means nothing.
     fn deallocate_simple(&mut self, name: &[u8], to: &mut To<'_>) -> Verdict {
-        let ours = !to.server.unsynced && self.statements.remove(name).is_some();
-        let verdict = if ours {
+        let mut entry = Expect::new(Kind::Query, true);
+        // In a failed transaction it fails, and as it stands it fails as well.
+        let failed = to.server.status() == b'E' && to.server.expect.is_empty();
+        let ours = if to.server.unsynced || failed { None } else { self.statements.remove(name) };
+        let verdict = if let Some(statement) = ours {
+            entry = entry.undo(Undo::Define(name.into(), statement));
             prepare_dummy(to);
             wire::sync(to.out);
             to.server.push(Expect::new(Kind::Sync, false), to.replies);
@@ -344,7 +400,7 @@ impl ClientSession {
             Verdict::Forward
         };
         to.server.unsynced = false;
-        to.server.push(Expect::new(Kind::Query, true), to.replies);
+        to.server.push(entry, to.replies);
         verdict
     }
 
@@ -360,35 +416,36 @@ impl ClientSession {
         if self.mode == Mode::PooledWithoutStatements {
             let error = PgError::error("0A000", "named prepared statements are not supported by this pool")
                 .hint("Set max_prepared_statements above 0, or pool_mode = \"session\".");
-            return Ok(fail(error, to));
+            return Ok(self.fail(error, to));
         }
-        if let Some(taken) = self.statements.get(parse.name) {
-            // Prepared under the taken name a second time, the server raises the error that the client is due.
-            let taken = Arc::clone(taken);
-            ensure(&taken, to);
-            wire::parse_into(to.out, &taken.name, parse.body);
-            to.server.push(Expect::new(Kind::Parse, true), to.replies);
-            return Ok(Verdict::Rewritten(given.len));
+        if self.statements.get(parse.name).is_some() {
+            // The server judges the text first, under no name: another's text must never get a name of ours.
+            wire::parse_into(to.out, b"", parse.body);
+            let undo = Undo::Unnamed(self.statements.unnamed.clone());
+            to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
+            let name = String::from_utf8_lossy(parse.name);
+            return Ok(self
+                .fail(PgError::error("42P05", format!("prepared statement \"{name}\" already exists")), to));
         }
         if !self.statements.has_room(parse.body.len()) {
             let error = PgError::error("54000", "too many prepared statements in this session")
                 .hint("Close statements that are not used any more.");
-            return Ok(fail(error, to));
+            return Ok(self.fail(error, to));
         }
         let statement = to.intern.intern(parse.body, self.scope, self.standard_strings);
         let undo = Undo::Undefine(parse.name.into());
         self.statements.insert(parse.name, Arc::clone(&statement));
-        // In a failed transaction the server refuses most texts; only it can say so.
-        let failed = to.server.status() == b'E' && to.server.expect.is_empty() && !statement.ends_transaction;
-        if to.server.statements.touch(statement.id) && !failed {
+        if !to.server.statements.touch(statement.id) {
+            prepare(&statement, Expect::new(Kind::Parse, true).undo(undo), to);
+        } else if to.server.status() == b'E' && !statement.ends_transaction {
+            // In a failed transaction the server refuses most texts; only it can say so.
+            wire::parse_into(to.out, b"", parse.body);
+            to.server.unnamed = None;
+            to.server.push(Expect::new(Kind::Parse, true).undo(undo), to.replies);
+        } else {
             let mut entry = Expect::new(Kind::Synthetic(back::PARSE_COMPLETE), true).undo(undo);
             entry.replay_end = to.server.replay.len();
             to.server.push(entry, to.replies);
-        } else {
-            evict(to);
-            wire::parse_into(to.out, &statement.name, &statement.body);
-            to.server.statements.insert(Arc::clone(&statement));
-            to.server.push(Expect::new(Kind::Parse, true).statement(statement).undo(undo), to.replies);
         }
         Ok(Verdict::Rewritten(given.len))
     }
@@ -453,7 +510,8 @@ impl ClientSession {
             if !statement.body.is_empty() {
                 wire::parse_into(to.out, b"", &statement.body);
                 to.server.unnamed = Some(statement.id);
-                to.server.push(Expect::new(Kind::Parse, false), to.replies);
+                let undo = Undo::Unnamed(Some(Arc::clone(statement)));
+                to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
                 return Some(Arc::clone(statement));
             }
         }
@@ -462,6 +520,17 @@ impl ClientSession {
         to.server.unnamed = None;
         to.server.push(Expect::new(Kind::Close, false), to.replies);
         None
+    }
+
+    /// Makes the server raise an error here, where its place among the replies and its effect on the
+    /// transaction are as they should be, and shows `error` in its place.
+    fn fail(&self, error: PgError, to: &mut To<'_>) -> Verdict {
+        wire::parse_into(to.out, b"", b"howdah refuses this\0\0\0");
+        to.server.unnamed = None;
+        let mut entry = Expect::new(Kind::Parse, true).undo(Undo::Unnamed(self.statements.unnamed.clone()));
+        entry.error = Some(Box::new(error));
+        to.server.push(entry, to.replies);
+        Verdict::Rewritten(usize::MAX)
     }
 
     fn describe(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
@@ -536,17 +605,6 @@ fn prepare_dummy(to: &mut To<'_>) {
     to.server.push(Expect::new(Kind::Parse, false), to.replies);
 }
 
-/// Makes the server raise an error here, where its place among the replies and its effect on the
-/// transaction are as they should be, and shows `error` in its place.
-fn fail(error: PgError, to: &mut To<'_>) -> Verdict {
-    wire::parse_into(to.out, b"", b"howdah refuses this\0\0\0");
-    to.server.unnamed = None;
-    let mut entry = Expect::new(Kind::Parse, true);
-    entry.error = Some(Box::new(error));
-    to.server.push(entry, to.replies);
-    Verdict::Rewritten(usize::MAX)
-}
-
 fn evict(to: &mut To<'_>) {
     while let Some(old) = to.server.statements.make_room() {
         wire::close_statement(to.out, &old.name);
@@ -556,13 +614,17 @@ fn evict(to: &mut To<'_>) {
 
 /// Prepares a statement on the server if it is not there.
 fn ensure(statement: &Arc<Statement>, to: &mut To<'_>) {
-    if to.server.statements.touch(statement.id) {
-        return;
+    if !to.server.statements.touch(statement.id) {
+        prepare(statement, Expect::new(Kind::Parse, false), to);
     }
+}
+
+/// Prepares a statement that is not there.
+fn prepare(statement: &Arc<Statement>, entry: Expect, to: &mut To<'_>) {
     evict(to);
     wire::parse_into(to.out, &statement.name, &statement.body);
     to.server.statements.insert(Arc::clone(statement));
-    to.server.push(Expect::new(Kind::Parse, false).statement(Arc::clone(statement)), to.replies);
+    to.server.push(entry.statement(Arc::clone(statement)), to.replies);
 }
 
 /// A name that no server has, for a name of a client that looks like one of Howdah's.

@@ -65,6 +65,30 @@ impl Expect {
         Self { kind, shown, statement: None, undo: None, error: None, replay_end: 0 }
     }
 
+    /// The server answers it with `ReadyForQuery` at the end.
+    pub(super) fn ends_batch(&self) -> bool {
+        matches!(self.kind, Kind::Sync | Kind::Query | Kind::FunctionCall)
+    }
+
+    /// A frame of Howdah's own: it changes nothing of the client's.
+    pub(super) fn is_ours(&self) -> bool {
+        !self.shown || self.error.is_some()
+    }
+
+    /// It decides what a client's name stands for.
+    pub(super) fn names(&self, name: &[u8]) -> bool {
+        match self.undo.as_deref() {
+            Some(Undo::Undefine(known) | Undo::Define(known, _)) => **known == *name,
+            Some(Undo::Unnamed(_)) => name.is_empty(),
+            None => false,
+        }
+    }
+
+    /// It decides whether the server has a statement.
+    pub(super) fn prepares(&self, id: u64) -> bool {
+        matches!(self.kind, Kind::Parse | Kind::Close) && self.statement.as_ref().is_some_and(|s| s.id == id)
+    }
+
     /// With a statement.
     #[must_use]
     pub fn statement(mut self, statement: Arc<Statement>) -> Self {

@@ -60,11 +60,15 @@ pub struct ServerSession {
     pub(super) barrier: bool,
     /// The next Sync raises the barrier.
     pub(super) barrier_at_sync: bool,
+    /// No frame may go out until the answers to earlier batches are there: they decide what it means.
+    pub(super) doubt: bool,
     pub(super) statements: ServerStatements,
     /// The unnamed statement that the server is known to have.
     pub(super) unnamed: Option<u64>,
     /// What is set on this connection beyond how it logged in.
     pub(super) settings: Arc<Settings>,
+    /// What was set before a `DISCARD ALL` of the client's, until its `ReadyForQuery`.
+    discarded: Option<Arc<Settings>>,
     /// What the server reported since login.
     reported: Parameters,
     /// Something of its client's may stay behind in the session.
@@ -101,9 +105,11 @@ impl ServerSession {
             copy_in: false,
             barrier: false,
             barrier_at_sync: false,
+            doubt: false,
             statements: ServerStatements::new(max_statements),
             unnamed: None,
             settings: Arc::default(),
+            discarded: None,
             reported: Parameters::new(),
             tainted: false,
             worn: false,
@@ -142,7 +148,11 @@ impl ServerSession {
 
     /// The client's frames must wait: what is in flight decides what they mean, or too much is in flight.
     pub fn holds(&self) -> bool {
-        self.barrier || self.healing.is_some() || self.preparing || self.expect.len() >= MAX_IN_FLIGHT
+        self.barrier
+            || self.doubt
+            || self.healing.is_some()
+            || self.preparing
+            || self.expect.len() >= MAX_IN_FLIGHT
     }
 
     /// True while the preamble's replies are to come.
@@ -348,6 +358,12 @@ impl ServerSession {
                 Some(known) => known.1 = value.into(),
                 None => self.reported.push((name.into(), value.into())),
             }
+            if self.discarded.is_some() {
+                // Back to what a fresh connection has, which is nothing to remember. For the client, what it
+                // asked for when it connected holds again: it hears of that with the ReadyForQuery.
+                let asked = std::str::from_utf8(name).is_ok_and(|name| client.settings.get(name).is_some());
+                return if asked { Action::Swallow } else { Action::Pass };
+            }
             if is_settable(name) && !self.preparing {
                 let name = String::from_utf8_lossy(name);
                 let value = String::from_utf8_lossy(value);
@@ -364,7 +380,7 @@ impl ServerSession {
     fn on_complete(&mut self, client: &mut ClientSession, tag: &[u8]) {
         let all = match tag {
             b"DISCARD ALL\0" => {
-                self.settings = Arc::default();
+                self.discarded = Some(std::mem::take(&mut self.settings));
                 client.reset_settings();
                 true
             }
@@ -399,6 +415,7 @@ impl ServerSession {
             self.unsynced |= !self.expect.iter().any(|e| e.kind == Kind::Sync);
         }
         self.copy_in = end.is_none();
+        self.doubt &= self.owes_batch();
     }
 
     fn on_ready(&mut self, client: &mut ClientSession, body: &[u8]) -> Result<Action, Violation> {
@@ -422,8 +439,12 @@ impl ServerSession {
             }
             return Ok(Action::Swallow);
         }
+        self.doubt &= self.owes_batch();
         if self.expect.is_empty() {
             self.barrier = false;
+        }
+        if let Some(before) = self.discarded.take() {
+            return Ok(ready_after_discard(client, &before, status));
         }
         if head.shown {
             self.answered = false;
@@ -445,17 +466,21 @@ impl ServerSession {
         self.copy_in = false;
         let kind = head.kind;
         if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
-            let replaced = self.expect.front_mut().and_then(|head| head.error.take());
+            let head = self.expect.front_mut();
+            let (replaced, undo) = head.map_or((None, None), |head| (head.error.take(), head.undo.take()));
+            if let Some(undo) = undo.filter(|undo| matches!(**undo, Undo::Define(..))) {
+                client.undo(&undo);
+            }
             return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes())));
         }
         let stale = self.curable(&fields);
         let Some(head) = self.expect.pop_front() else {
             return Err(Violation("an error about nothing"));
         };
-        if stale.is_none() {
-            self.undo_failed(client, &head, &fields);
-        }
         self.skip_batch(client);
+        if stale.is_none() {
+            self.undo_failed(client, &head, &fields); // the first to be done is the last to be undone
+        }
         if let Some(statement) = stale {
             self.healing = Some(statement);
             return Ok(Action::Swallow);
@@ -490,10 +515,10 @@ impl ServerSession {
             _ => {}
         }
         match head.undo.as_deref() {
-            // A Parse drops the unnamed statement before it fails.
-            Some(Undo::Unnamed(_)) => {
-                client.set_unnamed(None);
-                self.unnamed = None;
+            // A Parse drops the unnamed statement before it fails; but the client has its own yet, if the Parse
+            // was ours.
+            Some(Undo::Unnamed(before)) => {
+                self.undo_unnamed(client, before.clone().filter(|_| head.is_ours()));
             }
             Some(undo) => client.undo(undo),
             None => {}
@@ -504,20 +529,68 @@ impl ServerSession {
     fn skip_batch(&mut self, client: &mut ClientSession) {
         let sync = self.expect.iter().position(|e| e.kind == Kind::Sync);
         self.discarding = sync.is_none();
+        if self.discarding {
+            // What raised it is skipped, and the Sync that ends the skipping must not wait for it.
+            self.barrier = false;
+            self.barrier_at_sync = false;
+            self.doubt = false;
+        }
         let skipped = sync.unwrap_or(self.expect.len());
+        let mut unnamed = None;
         for entry in self.expect.drain(..skipped).rev() {
-            match (entry.kind, &entry.statement) {
-                (Kind::Parse, Some(statement)) => self.statements.remove(statement.id),
-                (Kind::Close, Some(statement)) => self.statements.insert(Arc::clone(statement)),
-                _ => {}
+            if let (Kind::Parse | Kind::Close, Some(statement)) = (entry.kind, entry.statement) {
+                // Frames of later batches may have prepared it or not: close it, and know that it is not there.
+                self.statements.remove(statement.id);
+                self.stale.push(statement);
             }
-            if let Some(undo) = entry.undo.as_deref() {
-                if matches!(undo, Undo::Unnamed(_)) {
-                    self.unnamed = None; // not known any more
-                }
-                client.undo(undo);
+            match entry.undo.as_deref() {
+                Some(Undo::Unnamed(before)) => unnamed = Some(before.clone()),
+                Some(undo) => client.undo(undo),
+                None => {}
             }
         }
+        if let Some(before) = unnamed {
+            self.undo_unnamed(client, before);
+        }
+    }
+
+    /// True when a frame must wait, because what it means hangs on an earlier batch whose answers are to come:
+    /// the last of the frames that `mentions` finds is in one, and something before it may fail, so that it is
+    /// skipped; or it may fail and that counts (`own_fate` says that it does not: what is asked about fails
+    /// with it).
+    pub(super) fn is_in_doubt(
+        &self,
+        mentions: impl Fn(&Expect) -> bool,
+        own_fate: impl Fn(&Expect) -> bool,
+    ) -> bool {
+        let Some(last) = self.expect.iter().rposition(mentions) else { return false };
+        let fallible = |e: &Expect| !matches!(e.kind, Kind::Close | Kind::CopyEnd | Kind::Synthetic(_));
+        self.expect.range(last..).any(Expect::ends_batch)
+            && (self.expect.range(..last).any(fallible)
+                || self.expect.get(last).is_some_and(|e| fallible(e) && !own_fate(e)))
+    }
+
+    /// Answers to an earlier batch are to come.
+    pub(super) fn owes_batch(&self) -> bool {
+        self.expect.iter().any(Expect::ends_batch)
+    }
+
+    /// The unnamed statement is what it was before; unless a frame of a later batch, which went out before
+    /// the error came, has made it another one.
+    fn undo_unnamed(&mut self, client: &mut ClientSession, before: Option<Arc<Statement>>) {
+        for entry in &mut self.expect {
+            let ours = entry.is_ours();
+            match entry.undo.as_deref_mut() {
+                Some(Undo::Unnamed(known)) => known.clone_from(&before),
+                _ if entry.kind != Kind::Query => continue,
+                _ => {} // drops it
+            }
+            if !ours {
+                return;
+            }
+        }
+        client.set_unnamed(before);
+        self.unnamed = None; // not known any more
     }
 
     fn shown_error(&mut self, client: &ClientSession, body: &[u8], replaced: Option<Vec<u8>>) -> Action {
@@ -575,6 +648,17 @@ impl ServerSession {
         let frames = std::mem::take(&mut self.replay);
         frames.get(self.replay_from..).map(<[u8]>::to_vec).unwrap_or_default()
     }
+}
+
+/// `ReadyForQuery` behind a `DISCARD ALL`, with a `ParameterStatus` for what the client had asked for when it
+/// connected and had changed since: on a connection of its own, that is what `DISCARD ALL` goes back to.
+fn ready_after_discard(client: &ClientSession, before: &Settings, status: u8) -> Action {
+    let mut bytes = Vec::new();
+    for (name, value) in client.settings.iter().filter(|(name, value)| before.get(name) != Some(value)) {
+        wire::parameter_status_into(&mut bytes, name.as_bytes(), value.as_bytes());
+    }
+    wire::ready_for_query(&mut bytes, status);
+    Action::Replace(bytes)
 }
 
 /// True for the messages whose body [`ServerSession::on_backend`] reads.

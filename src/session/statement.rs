@@ -144,6 +144,11 @@ impl ServerStatements {
         self.known.get(&id).is_some()
     }
 
+    /// True when it is there; does not count as a use.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.known.contains(&id)
+    }
+
     /// A statement that must go before another one comes.
     pub(super) fn make_room(&mut self) -> Option<Arc<Statement>> {
         if self.known.len() < self.max {
