@@ -515,8 +515,9 @@ impl Model {
             }
             ["SET", name, value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
             ["RESET", name] => {
-                let value = self.defaults.get(*name).cloned().unwrap_or_default();
-                self.settings.insert((*name).to_owned(), value);
+                let name = name.trim_matches('"');
+                let value = self.defaults.get(name).cloned().unwrap_or_default();
+                self.settings.insert(name.to_owned(), value);
             }
             ["DEALLOCATE", "ALL"] => {
                 self.statements.clear();
