@@ -107,10 +107,10 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
     metrics.logins.inc();
     let login = LoginInProgress(metrics.logins.clone());
     let id = house.shared.clients.next_id();
-    if let Stream::Tcp(tcp) = &stream {
-        if SocketOptions::default().apply(tcp).is_err() {
-            return;
-        }
+    if let Stream::Tcp(tcp) = &stream
+        && SocketOptions::default().apply(tcp).is_err()
+    {
+        return;
     }
     let peer = stream.peer();
     let listen = &house.config.listen;
@@ -119,15 +119,12 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
     let arriving = arrive(stream, &accounts);
     let arrival = if listen.client_login_timeout.is_zero() {
         arriving.await
+    } else if let Ok(arrival) = tokio::time::timeout(listen.client_login_timeout, arriving).await {
+        arrival
     } else {
-        match tokio::time::timeout(listen.client_login_timeout, arriving).await {
-            Ok(arrival) => arrival,
-            Err(_) => {
-                tracing::info!(client = %id, %peer, "login took too long (client_login_timeout)");
-                metrics.login_failures.with_label_values(&["timeout"]).inc();
-                return;
-            }
-        }
+        tracing::info!(client = %id, %peer, "login took too long (client_login_timeout)");
+        metrics.login_failures.with_label_values(&["timeout"]).inc();
+        return;
     };
     drop(accounts);
     match arrival {
@@ -169,8 +166,8 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
 /// The SQLSTATE as a label: those of our own, and one word for what a server may invent.
 fn class(sqlstate: &str) -> &'static str {
     const KNOWN: [&str; 13] = [
-        "08P01", "0A000", "28000", "28P01", "3D000", "42601", "42704", "53300", "54000", "57P01", "57P03", "22023",
-        "XX000",
+        "08P01", "0A000", "28000", "28P01", "3D000", "42601", "42704", "53300", "54000", "57P01", "57P03",
+        "22023", "XX000",
     ];
     KNOWN.iter().find(|known| **known == sqlstate).copied().unwrap_or("other")
 }

@@ -65,10 +65,11 @@ impl House {
         let accounts = accounts(&config, &mock)?;
         let mut server_tls = HashMap::new();
         for database in config.databases.values().chain(config.any_database.as_ref()) {
-            server_tls.insert(Arc::clone(&database.name), Arc::new(ArcSwap::from_pointee(client_tls(database)?)));
+            server_tls
+                .insert(Arc::clone(&database.name), Arc::new(ArcSwap::from_pointee(client_tls(database)?)));
         }
         Ok(Arc::new(Self {
-            shared: Shared::new(Metrics::new().map_err(BuildError::Metrics)?),
+            shared: Shared::new(Metrics::new().map_err(BuildError::Metrics)?, config.log.slow_query),
             pools: Registry::default(),
             accounts: ArcSwap::from_pointee(accounts),
             mock,
@@ -97,10 +98,10 @@ impl House {
 
     /// The pool for a client.
     pub(super) fn pool(&self, client: &LoggedIn) -> Arc<Pool> {
-        if let Some(keys) = &client.keys {
-            if is_verifier(client.user.password.as_ref()) {
-                *self.slot(&client.user.name).lock() = Some(keys.clone());
-            }
+        if let Some(keys) = &client.keys
+            && is_verifier(client.user.password.as_ref())
+        {
+            *self.slot(&client.user.name).lock() = Some(keys.clone());
         }
         let key =
             PoolKey { database: Arc::clone(&client.database_name), user: Arc::clone(&client.user.name) };
@@ -113,7 +114,13 @@ impl House {
         PoolConfig { settings, connector, metrics: self.shared.metrics.pool(key) }
     }
 
-    fn server(&self, key: &PoolKey, database: &Database, user: &User, settings: &PoolSettings) -> ServerConfig {
+    fn server(
+        &self,
+        key: &PoolKey,
+        database: &Database,
+        user: &User,
+        settings: &PoolSettings,
+    ) -> ServerConfig {
         let login = database.user.as_deref().unwrap_or(&user.name);
         ServerConfig {
             host: database.host.clone(),
@@ -159,8 +166,13 @@ impl crate::admin::Status for House {
         if self.shared.is_draining() {
             return Err("shutting down".to_owned());
         }
-        let down: Vec<String> =
-            self.pools.all().iter().filter(|p| !p.is_reachable()).map(|p| p.key().database.to_string()).collect();
+        let down: Vec<String> = self
+            .pools
+            .all()
+            .iter()
+            .filter(|p| !p.is_reachable())
+            .map(|p| p.key().database.to_string())
+            .collect();
         if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
     }
 }

@@ -20,10 +20,11 @@ use crate::admin;
 use crate::config::Config;
 use crate::net;
 
-/// How often waiting clients are looked at.
-const TICK: Duration = Duration::from_millis(100);
+/// How often waiting clients are looked at: often enough for timeouts of a second and more, and seldom enough
+/// to cost nothing.
+const TICK: Duration = Duration::from_millis(500);
 /// So many ticks between two looks at resting server connections.
-const HOUSEKEEPING: u32 = 10;
+const HOUSEKEEPING: u32 = 2;
 /// How long sessions that are told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -52,7 +53,8 @@ pub(super) fn run(config: Config) -> Result<(), RunError> {
     let house = House::build(config).map_err(RunError::Build)?;
     let count = house.config.listen.worker_threads.map_or_else(default_count, NonZeroUsize::get);
     let workers = Workers::start(count).map_err(|e| RunError::Io("workers", e))?;
-    let control = Builder::new_current_thread().enable_all().build().map_err(|e| RunError::Io("runtime", e))?;
+    let control =
+        Builder::new_current_thread().enable_all().build().map_err(|e| RunError::Io("runtime", e))?;
     let result = control.block_on(serve(&house, &workers));
     drop(workers);
     tracing::info!("stopped");
@@ -64,7 +66,11 @@ fn raise_descriptors(clients: usize) {
     let wanted = u64::try_from(clients).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(1000);
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < wanted => {
-            tracing::warn!(limit, wanted, "few file descriptors for max_client_conn; see ulimit -n or LimitNOFILE");
+            tracing::warn!(
+                limit,
+                wanted,
+                "few file descriptors for max_client_conn; see ulimit -n or LimitNOFILE"
+            );
         }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of file descriptors could not be raised"),
@@ -84,7 +90,8 @@ async fn serve(house: &Arc<House>, workers: &Workers) -> Result<(), RunError> {
         interrupt: of(SignalKind::interrupt())?,
         hang_up: of(SignalKind::hangup())?,
     };
-    let first = workers.handles().first().ok_or_else(|| RunError::Io("workers", io::ErrorKind::NotFound.into()))?;
+    let first =
+        workers.handles().first().ok_or_else(|| RunError::Io("workers", io::ErrorKind::NotFound.into()))?;
     let acceptor = Arc::new(Acceptor {
         house: Arc::clone(house),
         workers: workers.handles().to_vec(),
@@ -107,25 +114,28 @@ async fn serve(house: &Arc<House>, workers: &Workers) -> Result<(), RunError> {
         tokio::spawn(admin::serve(listener, Arc::clone(house) as Arc<dyn admin::Status>));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    wait_for_end(house, &mut signals).await;
+    let gently = wait_for_end(house, &mut signals).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    accepting.iter().for_each(JoinHandle::abort);
-    go_down(house, &mut signals).await;
+    // Nobody is told to go while the door is open: he would come back through it.
+    for task in accepting {
+        task.abort();
+        let _ = task.await;
+    }
+    go_down(house, gently, &mut signals).await;
     Ok(())
 }
 
-/// Returns when it is time to go: true if at once.
-async fn wait_for_end(house: &Arc<House>, signals: &mut Signals) {
+/// Returns when it is time to go: true if transactions may end first.
+async fn wait_for_end(house: &Arc<House>, signals: &mut Signals) -> bool {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => {
                 tracing::info!("SIGTERM: no new clients, transactions may end");
-                house.shared.drain();
-                return;
+                return true;
             }
             _ = signals.interrupt.recv() => {
                 tracing::info!("SIGINT: stopping at once");
-                return;
+                return false;
             }
             _ = signals.hang_up.recv() => match house.reload_certificates() {
                 Ok(()) => tracing::info!("SIGHUP: certificates and keys were read again"),
@@ -136,14 +146,15 @@ async fn wait_for_end(house: &Arc<House>, signals: &mut Signals) {
 }
 
 /// Lets transactions end for as long as is allowed, then ends what is left.
-async fn go_down(house: &Arc<House>, signals: &mut Signals) {
+async fn go_down(house: &Arc<House>, gently: bool, signals: &mut Signals) {
     let clients = &house.shared.clients;
     let gone = async {
         while clients.count() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    if house.shared.is_draining() {
+    house.shared.drain();
+    if gently {
         tokio::select! {
             () = gone => {}
             () = tokio::time::sleep(house.config.listen.shutdown_timeout) => {
@@ -153,7 +164,6 @@ async fn go_down(house: &Arc<House>, signals: &mut Signals) {
             _ = signals.interrupt.recv() => tracing::info!("a second signal: stopping at once"),
         }
     }
-    house.shared.drain();
     clients.end();
     let gone = async {
         while clients.count() > 0 {

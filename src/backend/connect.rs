@@ -120,6 +120,13 @@ impl ConnectError {
             }
             Self::Server(code, text) => PgError::fatal("57P03", "the database server is not available")
                 .detail(format!("The server said: {text} ({code})")),
+            Self::Auth(AuthError::ServerOutOfBounds(_) | AuthError::ServerMalformed(_)) => {
+                PgError::fatal("57P03", "the database server broke the protocol of the login")
+            }
+            Self::Auth(AuthError::ServerSignature) => {
+                PgError::fatal("57P03", "the database server did not prove who it is")
+                    .hint("The password that the proxy knows must fit the one on the server.")
+            }
             Self::Auth(_) | Self::NoPassword => {
                 PgError::fatal("28000", "the login of the proxy at the database server failed")
                     .hint("The password that the proxy knows must fit the one on the server.")
@@ -177,11 +184,8 @@ pub(super) async fn open_socket(host: &str, port: u16) -> io::Result<Stream> {
 async fn connect(config: &ServerConfig, id: BackendId, worker: usize) -> Result<Box<Backend>, ConnectError> {
     let attempt = |encrypt| async move {
         let io = open_socket(&config.host, config.port).await?;
-        let io = if encrypt { start_tls(config, io).await? } else { Some(io) };
-        match io {
-            Some(io) => Login::new(io, config).run(id, worker).await,
-            None => Err(ConnectError::NoTls),
-        }
+        let io = if encrypt { start_tls(config, io).await? } else { io };
+        Login::new(io, config).run(id, worker).await
     };
     // Unix sockets are never encrypted, as libpq has it.
     if config.host.starts_with('/') {
@@ -195,7 +199,6 @@ async fn connect(config: &ServerConfig, id: BackendId, worker: usize) -> Result<
             result => result,
         },
         SslMode::Prefer => match attempt(true).await {
-            Err(ConnectError::NoTls) => attempt(false).await,
             Err(ConnectError::Server(code, _)) if code == "28000" => attempt(false).await,
             result => result,
         },
@@ -203,8 +206,8 @@ async fn connect(config: &ServerConfig, id: BackendId, worker: usize) -> Result<
     }
 }
 
-/// Asks for TLS; `None` when the server has none.
-async fn start_tls(config: &ServerConfig, mut io: Stream) -> Result<Option<Stream>, ConnectError> {
+/// Asks for TLS. A server that has none keeps the bare connection if TLS is only preferred.
+async fn start_tls(config: &ServerConfig, mut io: Stream) -> Result<Stream, ConnectError> {
     let mut request = Vec::with_capacity(8);
     wire::ssl_request(&mut request);
     io.write_all(&request).await?;
@@ -216,11 +219,10 @@ async fn start_tls(config: &ServerConfig, mut io: Stream) -> Result<Option<Strea
     match answer {
         [b'S'] => {
             let tls = config.tls.as_ref().ok_or(ConnectError::NoTls)?.load_full();
-            let io = tls.connect(io, &config.host).await.map_err(|e| io::Error::other(e.to_string()))?;
-            Ok(Some(io))
+            tls.connect(io, &config.host).await.map_err(|e| io::Error::other(e.to_string()).into())
         }
-        [b'N'] => Ok(None),
+        [b'N'] if config.tls_mode == SslMode::Prefer => Ok(io),
+        [b'N'] => Err(ConnectError::NoTls),
         _ => Err(ConnectError::Protocol("neither S nor N to SSLRequest")),
     }
 }
-

@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::cancel::CancelTarget;
 use crate::ids::BackendId;
 use crate::net::Stream;
 use crate::session::{Action, ClientSession, ServerSession, needs_body};
-use crate::wire::{self, PgError, Side, front};
+use crate::wire::{self, Parameters, PgError, Side, front};
 
 /// The most of a message that is kept until it is whole: an `ErrorResponse` longer than this is judged by
 /// its beginning.
@@ -44,7 +44,9 @@ impl Loss {
             Self::Fatal(code, text) => error.detail(format!("The server said: {text} ({code})")),
             Self::Violation(what) => error.detail(format!("The server broke the protocol: {what}.")),
         };
-        error.hint("Whether the transaction was committed is not known if it was ending; connect and try again.")
+        error.hint(
+            "Whether the transaction was committed is not known if it was ending; connect and try again.",
+        )
     }
 }
 
@@ -128,7 +130,7 @@ pub struct Backend {
     streaming_shown: bool,
     broken: bool,
     /// What the server reported at login, in its order.
-    pub parameters: Arc<[(Box<[u8]>, Box<[u8]>)]>,
+    pub parameters: Arc<Parameters>,
     /// When it was made.
     pub since: Instant,
     /// When it last came back from a client.
@@ -145,7 +147,7 @@ impl Backend {
         io: Stream,
         id: BackendId,
         cancel: CancelTarget,
-        parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+        parameters: Parameters,
         max_statements: usize,
         home: usize,
     ) -> Self {
@@ -161,7 +163,7 @@ impl Backend {
             streaming: 0,
             streaming_shown: false,
             broken: false,
-            parameters: parameters.into(),
+            parameters: Arc::new(parameters),
             since: now,
             used: now,
             home,
@@ -204,8 +206,8 @@ impl Backend {
     }
 
     /// What the server reports now (names and values): what it said at login, and what changed since.
-    pub fn reported(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
-        let mut all = self.parameters.to_vec();
+    pub fn reported(&self) -> Parameters {
+        let mut all = Parameters::clone(&self.parameters);
         for (name, value) in self.session.reported() {
             match all.iter_mut().find(|(known, _)| known == name) {
                 Some(known) => known.1.clone_from(value),
@@ -294,8 +296,10 @@ impl Backend {
             self.own_replies(chunk, &mut run, at, out);
         }
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
-            let head = wire::header(Side::Backend, rest)
-                .map_err(|_| Loss::Violation("a message of an unknown type or an impossible length"))?;
+            let head = wire::header(Side::Backend, rest).map_err(|_| {
+                out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
+                Loss::Violation("a message of an unknown type or an impossible length")
+            })?;
             let wait = head.is_none_or(|h| needs_body(h.tag) && rest.len() < h.len.min(MAX_CARRY));
             let Some(head) = head.filter(|_| !wait) else {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
@@ -304,10 +308,10 @@ impl Backend {
             };
             let here = head.len.min(rest.len());
             let body = rest.get(5..here).unwrap_or_default();
-            let action = self
-                .session
-                .on_backend(client, head.tag, body)
-                .map_err(|violation| Loss::Violation(violation.0))?;
+            let action = self.session.on_backend(client, head.tag, body).map_err(|violation| {
+                out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
+                Loss::Violation(violation.0)
+            })?;
             let shown = matches!(action, Action::Pass);
             if !shown {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
@@ -343,16 +347,15 @@ impl Backend {
     /// wait.
     pub fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut buf = [0; 1024];
-        let mut nobody = ClientSession::nobody();
-        let mut seen = Vec::new();
+        let mut buf = [0; 512];
         loop {
             match self.poll_read(&mut cx, &mut buf) {
                 Poll::Pending => return self.is_reusable(),
                 Poll::Ready(Err(_)) => return false,
                 Poll::Ready(Ok(n)) => {
+                    // A notice or a changed parameter; anything else is an error.
                     let chunk = buf.get(..n).unwrap_or_default();
-                    if self.feed(&mut nobody, chunk, &mut seen).is_err() {
+                    if self.feed(&mut ClientSession::nobody(), chunk, &mut Vec::new()).is_err() {
                         return false;
                     }
                 }

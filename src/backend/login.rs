@@ -11,15 +11,12 @@ use crate::auth::scram::client::{self, Binding};
 use crate::auth::{self, ScramKeys};
 use crate::ids::BackendId;
 use crate::net::Stream;
-use crate::wire::{self, ErrorFields, Side, back, front};
+use crate::wire::{self, ErrorFields, Parameters, Side, back, front};
 
 /// No message of a login is longer, in bytes.
 const MAX_MESSAGE: usize = 64 << 10;
 /// No login has more messages.
 const MAX_MESSAGES: usize = 1000;
-
-/// Names and values that the server reported.
-type Parameters = Vec<(Box<[u8]>, Box<[u8]>)>;
 
 /// A login under way.
 pub(super) struct Login<'a> {
@@ -75,8 +72,9 @@ impl<'a> Login<'a> {
 
     async fn any_message(&mut self) -> Result<(u8, Vec<u8>), ConnectError> {
         loop {
-            let head = wire::header(Side::Backend, &self.buf)
-                .map_err(|_| ConnectError::Protocol("a message of an unknown type or an impossible length"))?;
+            let head = wire::header(Side::Backend, &self.buf).map_err(|_| {
+                ConnectError::Protocol("a message of an unknown type or an impossible length")
+            })?;
             if let Some(head) = head {
                 if head.len > MAX_MESSAGE {
                     return Err(ConnectError::Protocol("a message too long for a login"));

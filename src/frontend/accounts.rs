@@ -62,7 +62,9 @@ impl Accounts {
         let made = verifier.to_scram()?;
         if let Some(made) = &made {
             // Whoever was first keeps his salt: a client may be in the middle of a login with it.
-            return Ok(Some(self.derived.lock().entry(Arc::clone(name)).or_insert_with(|| made.clone()).clone()));
+            return Ok(Some(
+                self.derived.lock().entry(Arc::clone(name)).or_insert_with(|| made.clone()).clone(),
+            ));
         }
         Ok(made)
     }
@@ -86,10 +88,7 @@ impl Accounts {
             Some((name, plain @ Verifier::Plain(_))) => self.derive(name, plain)?,
             Some((_, Verifier::Md5(_))) | None => None,
         };
-        Ok(known.map_or_else(
-            || ServerSecret::mock(&self.mock, name, self.iterations),
-            ServerSecret::known,
-        ))
+        Ok(known.map_or_else(|| ServerSecret::mock(&self.mock, name, self.iterations), ServerSecret::known))
     }
 
     /// Whether a client must, may or cannot use TLS.

@@ -109,12 +109,12 @@ impl Guest {
 
     async fn first_packet(&mut self) -> Result<StartupPacket, Stop> {
         loop {
-            if let Some(len) = wire::startup_length(&self.buf)? {
-                if self.buf.len() >= len {
-                    let rest = self.buf.split_off(len);
-                    let packet = std::mem::replace(&mut self.buf, rest);
-                    return Ok(wire::read_startup(&packet)?);
-                }
+            if let Some(len) = wire::startup_length(&self.buf)?
+                && self.buf.len() >= len
+            {
+                let rest = self.buf.split_off(len);
+                let packet = std::mem::replace(&mut self.buf, rest);
+                return Ok(wire::read_startup(&packet)?);
             }
             self.fill().await?;
         }
@@ -184,24 +184,28 @@ async fn welcome_in(
     };
     let secret_len = negotiate(guest, &startup)?;
     demand_tls(guest, accounts)?;
-    let user_name = startup.param("user").filter(|name| !name.is_empty()).ok_or_else(|| {
-        PgError::fatal("28000", "no PostgreSQL user name specified in startup packet")
-    })?;
+    let user_name = startup
+        .param("user")
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| PgError::fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
     *claimed = Some(user_name.chars().take(64).filter(|c| !c.is_control()).collect());
+    check_certificate(guest, accounts, user_name)?;
     let settings = params::settings(&startup)?;
     let (user, keys) = login::authenticate(guest, accounts, user_name).await?;
     let asked = startup.param("database").filter(|name| !name.is_empty()).unwrap_or(user_name);
-    if let Some(replication) = startup.param("replication") {
-        if !matches!(replication, "false" | "off" | "no" | "0") {
-            return Err(PgError::fatal("0A000", "replication connections are not supported by this proxy").into());
-        }
+    if let Some(replication) = startup.param("replication")
+        && !matches!(replication, "false" | "off" | "no" | "0")
+    {
+        return Err(PgError::fatal("0A000", "replication connections are not supported by this proxy").into());
     }
     let database = accounts.config.database(asked).ok_or_else(|| {
         let shown: String = asked.chars().take(64).filter(|c| !c.is_control()).collect();
         PgError::fatal("3D000", format!("database \"{shown}\" does not exist"))
     })?;
     if !user.may_use(asked) && !user.may_use(&database.name) {
-        return Err(PgError::fatal("28000", format!("user \"{}\" may not use this database", user.name)).into());
+        return Err(
+            PgError::fatal("28000", format!("user \"{}\" may not use this database", user.name)).into()
+        );
     }
     let database_name = if *database.name == *asked { Arc::clone(&database.name) } else { asked.into() };
     Ok(Some(Entry::Client(Client { user, database_name, database, settings, secret_len, keys })))
@@ -260,6 +264,19 @@ fn demand_tls(guest: &Guest, accounts: &Accounts) -> Result<(), Stop> {
             .into());
     }
     Ok(())
+}
+
+/// With `verify-full` a client's certificate names the user, as `clientcert=verify-full` has it in Postgres.
+fn check_certificate(guest: &Guest, accounts: &Accounts, user_name: &str) -> Result<(), Stop> {
+    if accounts.tls_mode() != SslMode::VerifyFull || !guest.stream.is_tls() {
+        return Ok(());
+    }
+    if guest.stream.peer_certificate_common_name().as_deref() == Some(user_name) {
+        return Ok(());
+    }
+    Err(PgError::fatal("28000", "the client certificate is not for this user")
+        .hint("Its common name (CN) must be the name of the user.")
+        .into())
 }
 
 /// Checks the version and answers what is not spoken. Returns the length of the cancel key's secret.

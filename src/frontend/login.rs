@@ -11,7 +11,7 @@ use crate::auth::scram::server::AwaitClientFirst;
 use crate::auth::{self, AuthError, ScramKeys, ScramVerifier, Verifier};
 use crate::config::{AuthType, User};
 use crate::net::Stream;
-use crate::wire::{self, PgError, Side, front};
+use crate::wire::{self, FrameError, PgError, Side, front};
 
 const OK: u32 = 0;
 const CLEARTEXT: u32 = 3;
@@ -67,8 +67,10 @@ fn refused(error: AuthError, name: &str) -> Stop {
 /// Reads one `p` message.
 async fn response(guest: &mut Guest) -> Result<Vec<u8>, Stop> {
     loop {
-        let head = wire::header(Side::Frontend, &guest.buf)
-            .map_err(|error| PgError::protocol_violation(error.to_string()))?;
+        let head = wire::header(Side::Frontend, &guest.buf).map_err(|error| {
+            let code = if matches!(error, FrameError::TooLong(..)) { "54000" } else { "08P01" };
+            PgError::fatal(code, error.to_string())
+        })?;
         if let Some(head) = head {
             if head.tag != front::PASSWORD {
                 return Err(PgError::protocol_violation("expected a password or SASL response").into());
@@ -95,17 +97,14 @@ async fn cleartext(guest: &mut Guest, name: &str, verifier: Option<&Verifier>) -
     let Some((password, [])) = wire::c_string(&message) else {
         return Err(PgError::protocol_violation("invalid password packet size").into());
     };
-    let right = match verifier.cloned() {
-        Some(verifier) => {
-            let (name, password) = (name.to_owned(), password.to_vec());
-            blocking(move || verifier.verify_password(&name, &password)).await?
-        }
-        None => {
-            // As much work as for a user who exists, for nothing.
-            let password = password.to_vec();
-            blocking(move || ScramVerifier::generate(&password)).await?.map_err(|e| refused(e, name))?;
-            false
-        }
+    let right = if let Some(verifier) = verifier.cloned() {
+        let (name, password) = (name.to_owned(), password.to_vec());
+        blocking(move || verifier.verify_password(&name, &password)).await?
+    } else {
+        // As much work as for a user who exists, for nothing.
+        let password = password.to_vec();
+        blocking(move || ScramVerifier::generate(&password)).await?.map_err(|e| refused(e, name))?;
+        false
     };
     if right { Ok(()) } else { Err(wrong_password(name)) }
 }

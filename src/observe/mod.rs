@@ -85,7 +85,8 @@ impl Metrics {
         let registry = Registry::new();
         let gauge = |name: &str, help: &str| IntGauge::new(name, help);
         let counter = |name: &str, help: &str| IntCounter::new(name, help);
-        let counters = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let histograms = |name: &str, help: &str| {
             HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &POOL)
         };
@@ -100,7 +101,10 @@ impl Metrics {
             )?,
             panics: counter("howdah_session_panics_total", "Sessions that ended with a panic.")?,
             cancels: counter("howdah_cancels_total", "Cancel requests passed on to a server.")?,
-            accept_failures: counter("howdah_accept_failures_total", "Times that accepting a connection failed.")?,
+            accept_failures: counter(
+                "howdah_accept_failures_total",
+                "Times that accepting a connection failed.",
+            )?,
             servers: IntGaugeVec::new(
                 Opts::new("howdah_pool_server_connections", "Server connections by what they do."),
                 &["database", "user", "state"],
@@ -117,7 +121,10 @@ impl Metrics {
             )?,
             transactions: counters("howdah_pool_transactions_total", "Transactions that ended.", &POOL)?,
             wait: histograms("howdah_pool_wait_seconds", "How long transactions waited that had to wait.")?,
-            transaction: histograms("howdah_pool_transaction_seconds", "How long transactions had a server.")?,
+            transaction: histograms(
+                "howdah_pool_transaction_seconds",
+                "How long transactions had a server.",
+            )?,
             registry,
         };
         metrics.register()?;

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::pool::Pool;
+use super::core::Pool;
 use crate::backend::Backend;
 
 /// Why a client keeps its server connection beyond the end of a transaction.

@@ -12,19 +12,19 @@
 //! - A place that a connection leaves is given to the longest waiting client's next connection at once.
 //! - No lock is held across an await, and no future is polled under one.
 
+mod core;
 mod interner;
 mod lease;
 mod open;
-mod pool;
 pub mod queue;
 mod recover;
 mod registry;
 pub mod slots;
 mod waiter;
 
+pub use self::core::{Acquire, Pool, PoolConfig, Want, Welcome};
 pub use interner::Interner;
 pub use lease::{Kind, Lease, PinReason};
-pub use pool::{Acquire, Pool, PoolConfig, Want, Welcome};
 pub use registry::{DatabaseLimit, Registry};
 pub use waiter::Waiter;
 

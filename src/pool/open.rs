@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pool::{Inner, Pool, now};
+use super::core::{Inner, Pool, now};
 use super::registry::next_id;
 use crate::backend::{Backend, ConnectError};
 use crate::wire::PgError;
@@ -116,7 +116,12 @@ impl Pool {
             attempt.over = true;
             match result {
                 Ok(backend) => attempt.pool.opened(backend),
-                Err(error) => attempt.pool.failed(&error),
+                Err(error) => {
+                    let again = attempt.pool.failed(&error);
+                    // Not the tick's business: whoever waits shall not wait a moment longer than needed.
+                    tokio::time::sleep(again).await;
+                    attempt.pool.open_more(worker);
+                }
             }
         });
     }
@@ -145,7 +150,8 @@ impl Pool {
         self.open_more(worker);
     }
 
-    fn failed(self: &Arc<Self>, error: &ConnectError) {
+    /// Notes a failure; returns how long to wait before the next attempt.
+    fn failed(self: &Arc<Self>, error: &ConnectError) -> Duration {
         self.metrics().connect_failures.inc();
         self.limit.give();
         let mut inner = self.inner.lock();
@@ -156,13 +162,17 @@ impl Pool {
         } else {
             tracing::debug!(pool = %self.key(), %error, attempt = failure.attempts, "still no server connection");
         }
+        let again = failure.retry_at.saturating_duration_since(now());
         inner.failure = Some(failure);
         let hopeless = self.hopeless(&inner);
-        let lost = if hopeless.is_some() { inner.queue.extract(|_, _| true) } else { Vec::new() };
+        let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
         drop(inner);
         if let Some(error) = hopeless {
-            lost.into_iter().for_each(|cell| cell.deliver(Err(error.clone())));
+            for cell in lost {
+                cell.deliver(Err(error.clone()));
+            }
         }
+        again
     }
 }
 

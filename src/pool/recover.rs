@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pool::Pool;
+use super::core::Pool;
 use crate::backend::{Backend, Loss};
 use crate::session::ClientSession;
 
@@ -87,7 +87,7 @@ async fn settle(backend: &mut Backend) -> Result<(), Trouble> {
     if backend.session.reads_copy() {
         return Err(Trouble::Unfinished("the client left in the middle of a COPY"));
     }
-    backend.session.close_batch(&mut backend.out);
+    backend.session.abandon_batch(&mut backend.out);
     match drain(backend, SMALL).await {
         Err(Trouble::TooSlow) => {
             let _ = backend.handle.cancel.send().await;
@@ -115,8 +115,11 @@ async fn drain(backend: &mut Backend, most: usize) -> Result<(), Trouble> {
             if backend.session.is_quiet() {
                 return Ok(());
             }
-            let n = std::future::poll_fn(|cx| backend.poll_read(cx, &mut buf)).await.map_err(Trouble::Lost)?;
-            backend.feed(&mut nobody, buf.get(..n).unwrap_or_default(), &mut unseen).map_err(Trouble::Lost)?;
+            let n =
+                std::future::poll_fn(|cx| backend.poll_read(cx, &mut buf)).await.map_err(Trouble::Lost)?;
+            backend
+                .feed(&mut nobody, buf.get(..n).unwrap_or_default(), &mut unseen)
+                .map_err(Trouble::Lost)?;
             unseen.clear();
             read += n;
             if read > most {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::pool::{Pool, PoolConfig};
+use super::core::{Pool, PoolConfig};
 use crate::ids::{BackendId, PoolKey};
 
 /// `max_db_connections`: one bound for all pools of a database.
@@ -50,19 +50,19 @@ impl Registry {
             return Arc::clone(&pool);
         }
         let limit = Arc::clone(&self.limits.entry(Arc::clone(&key.database)).or_default());
-        let pool = self
-            .pools
+
+        self.pools
             .entry(key.clone())
             .or_insert_with(|| {
-                let pool = Arc::new(Pool::new(key.clone(), config(), Arc::clone(&limit), Arc::clone(&self.ids)));
+                let pool =
+                    Arc::new(Pool::new(key.clone(), config(), Arc::clone(&limit), Arc::clone(&self.ids)));
                 let mut pools = limit.pools.lock();
                 pools.retain(|p| p.strong_count() > 0);
                 pools.push(Arc::downgrade(&pool));
                 drop(pools);
                 pool
             })
-            .clone();
-        pool
+            .clone()
     }
 
     /// All pools there are.

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::core::Pool;
 use super::lease::Lease;
-use super::pool::Pool;
 use super::queue::Ticket;
 use crate::backend::Backend;
 use crate::wire::PgError;
@@ -60,17 +60,14 @@ impl Waiter {
     /// refuses Howdah's login.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Lease, PgError>> {
         let mut state = self.cell.state.lock();
-        match state.result.take() {
-            Some(result) => {
-                drop(state);
-                Poll::Ready(result.map(|backend| Lease::new(Arc::clone(&self.pool), backend, self.worker)))
+        if let Some(result) = state.result.take() {
+            drop(state);
+            Poll::Ready(result.map(|backend| Lease::new(Arc::clone(&self.pool), backend, self.worker)))
+        } else {
+            if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                state.waker = Some(cx.waker().clone());
             }
-            None => {
-                if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
-                    state.waker = Some(cx.waker().clone());
-                }
-                Poll::Pending
-            }
+            Poll::Pending
         }
     }
 

@@ -24,10 +24,10 @@ pub(super) fn with_scratch<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
 
 /// Makes sure that `buffer` has memory before something is appended to it.
 pub(super) fn lend(buffer: &mut Vec<u8>) {
-    if buffer.capacity() == 0 {
-        if let Some(spare) = SPARE_BUFFERS.with(|spares| spares.borrow_mut().pop()) {
-            *buffer = spare;
-        }
+    if buffer.capacity() == 0
+        && let Some(spare) = SPARE_BUFFERS.with(|spares| spares.borrow_mut().pop())
+    {
+        *buffer = spare;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::task::Context;
 
 use atomic_waker::AtomicWaker;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -26,6 +27,9 @@ pub(super) enum Wish {
     End = 4,
 }
 
+/// The session was woken for a wish, and its waker is used up.
+const WOKEN: u8 = 128;
+
 /// What a client's query is doing, for whoever wants to cancel it.
 #[derive(Debug, Default)]
 enum Running {
@@ -47,7 +51,7 @@ pub struct ClientHandle {
     secret: [u8; 32],
     secret_len: u8,
     wishes: AtomicU8,
-    pub(super) waker: AtomicWaker,
+    waker: AtomicWaker,
     running: Mutex<Running>,
 }
 
@@ -58,8 +62,18 @@ impl ClientHandle {
     }
 
     fn wish(&self, wish: Wish) {
-        self.wishes.fetch_or(wish as u8, Ordering::AcqRel);
+        self.wishes.fetch_or(wish as u8 | WOKEN, Ordering::AcqRel);
         self.waker.wake();
+    }
+
+    /// True when there may be a wish to heed; sees to it that the next one wakes the session again.
+    pub(super) fn poll_wishes(&self, cx: &Context<'_>) -> bool {
+        let wishes = self.wishes.load(Ordering::Acquire);
+        if wishes & WOKEN != 0 {
+            self.waker.register(cx.waker());
+            self.wishes.fetch_and(!WOKEN, Ordering::AcqRel);
+        }
+        wishes != 0
     }
 
     pub(super) fn has_wish(&self, wish: Wish) -> bool {
@@ -149,7 +163,7 @@ impl Clients {
                     pid,
                     secret,
                     secret_len: u8::try_from(secret_len.min(32)).unwrap_or(32),
-                    wishes: AtomicU8::new(0),
+                    wishes: AtomicU8::new(WOKEN),
                     waker: AtomicWaker::new(),
                     running: Mutex::default(),
                 });
@@ -180,7 +194,9 @@ impl Clients {
 
     fn wish(&self, wish: Wish) {
         let all: Vec<Arc<ClientHandle>> = self.by_pid.iter().map(|entry| Arc::clone(&entry)).collect();
-        all.iter().for_each(|handle| handle.wish(wish));
+        for handle in all {
+            handle.wish(wish);
+        }
     }
 
     /// Asks every session to end when its transaction does.

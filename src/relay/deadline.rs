@@ -96,14 +96,15 @@ impl Deadline {
     fn error(&self) -> PgError {
         let over = self.transaction.zip(self.transaction_since).is_some_and(|(most, t)| t.elapsed() >= most);
         match self.phase {
-            _ if over => {
-                PgError::fatal("25P04", "terminating connection due to transaction timeout").hint("See transaction_timeout.")
-            }
+            _ if over => PgError::fatal("25P04", "terminating connection due to transaction timeout")
+                .hint("See transaction_timeout."),
             Phase::InTransaction => {
                 PgError::fatal("25P03", "terminating connection due to idle-in-transaction timeout")
                     .hint("See idle_transaction_timeout.")
             }
-            Phase::Running => PgError::fatal("57014", "canceling statement due to query timeout").hint("See query_timeout."),
+            Phase::Running => {
+                PgError::fatal("57014", "canceling statement due to query timeout").hint("See query_timeout.")
+            }
             Phase::Resting | Phase::Waiting => {
                 PgError::fatal("57P05", "terminating connection due to idle-session timeout")
                     .hint("See client_idle_timeout.")

@@ -98,12 +98,13 @@ pub(super) struct Session {
     /// It may have left traces on a connection that rests in the pool.
     pub(super) has_traces: bool,
     pub(super) statement_mode: bool,
+    /// Something for the client waits for the next turn.
+    pub(super) yielding: bool,
 }
 
 impl Session {
     /// Runs the session to its end.
     pub(super) async fn run(mut self) {
-        self.handle.waker.register(&std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
         let end = match self.continue_client() {
             Ok(()) => std::future::poll_fn(|cx| self.poll(cx)).await,
             Err(end) => end,
@@ -125,14 +126,24 @@ impl Session {
     /// Does whatever can be done until all that is left is waiting. Every wait has left its waker behind.
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<(), End> {
         loop {
-            self.heed_wishes()?;
+            self.heed_wishes(cx)?;
             let blocked = self.flush_client(cx)?.is_pending();
             let mut moved = self.poll_waiting(cx)?;
-            moved |= self.flush_server(cx)?;
+            if self.flush_server(cx)? {
+                // There may be room again for what was kept back.
+                moved = true;
+                self.continue_client()?;
+            }
             if !blocked {
                 moved |= self.read_server(cx, scratch)?;
             }
-            moved |= self.read_client(cx, scratch)?;
+            if !self.yielding {
+                moved |= self.read_client(cx, scratch)?;
+            }
+            if std::mem::take(&mut self.yielding) {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
             if !moved {
                 break;
             }
@@ -141,9 +152,14 @@ impl Session {
     }
 
     /// What others want of this session.
-    fn heed_wishes(&mut self) -> Result<(), End> {
+    fn heed_wishes(&mut self, cx: &Context<'_>) -> Result<(), End> {
+        if !self.handle.poll_wishes(cx) {
+            return Ok(());
+        }
         if self.handle.has_wish(Wish::End)
-            || (self.handle.has_wish(Wish::Drain) && matches!(self.stage, Stage::Resting) && self.streaming == 0)
+            || (self.handle.has_wish(Wish::Drain)
+                && matches!(self.stage, Stage::Resting)
+                && self.streaming == 0)
         {
             return Err(PgError::fatal("57P01", "terminating connection due to administrator command")
                 .detail("The proxy is shutting down.")
@@ -247,7 +263,9 @@ impl Session {
             }
             (Preparing::Cleaning, Some(_)) => {
                 lease.set_broken();
-                self.refuse(&PgError::error("08006", "the server connection could not be cleaned").hint("Try again."));
+                self.refuse(
+                    &PgError::error("08006", "the server connection could not be cleaned").hint("Try again."),
+                );
             }
             (_, Some(error)) => {
                 // Nothing was changed: the preamble is one transaction.
@@ -288,11 +306,20 @@ impl Session {
             return Ok(());
         }
         if self.statement_mode && lease.session.is_quiet() && lease.session.status() != b'I' {
-            return Err(PgError::fatal("0A000", "transaction blocks are not supported in statement pooling mode")
-                .hint("Use pool_mode = \"transaction\".")
-                .into());
+            return Err(PgError::fatal(
+                "0A000",
+                "transaction blocks are not supported in statement pooling mode",
+            )
+            .hint("Use pool_mode = \"transaction\".")
+            .into());
         }
-        if lease.kind() != Kind::Transaction || !lease.is_reusable() {
+        if !lease.is_reusable() {
+            return Ok(());
+        }
+        if lease.kind() != Kind::Transaction {
+            if lease.session.settings().id() != self.front.settings().id() {
+                self.prepare_settings(); // a DISCARD ALL has undone them
+            }
             return Ok(());
         }
         if lease.session.is_tainted() {
@@ -301,6 +328,10 @@ impl Session {
         }
         self.handle.set_idle();
         let server = self.leased_at.take().map(|at| at.elapsed()).unwrap_or_default();
+        if self.shared.slow.is_some_and(|slow| server >= slow) {
+            let (client, pool, waited) = (self.handle.id, self.pool.key(), self.waited);
+            tracing::info!(%client, %pool, ?server, ?waited, "slow transaction");
+        }
         self.pool.metrics().transaction(TransactionTiming { wait: self.waited.take(), server });
         if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
             lease.release();

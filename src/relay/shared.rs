@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::clients::Clients;
 use crate::observe::Metrics;
@@ -16,16 +17,19 @@ pub struct Shared {
     pub interner: Interner,
     /// What they are counted in.
     pub metrics: Metrics,
+    /// Transactions that keep a server connection for so long are logged.
+    pub slow: Option<Duration>,
     draining: AtomicBool,
 }
 
 impl Shared {
     /// Nothing in it yet.
-    pub fn new(metrics: Metrics) -> Arc<Self> {
+    pub fn new(metrics: Metrics, slow: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             clients: Clients::default(),
             interner: Interner::default(),
             metrics,
+            slow,
             draining: AtomicBool::new(false),
         })
     }

@@ -11,8 +11,10 @@ use crate::backend::Loss;
 use crate::session::Verdict;
 use crate::wire::{self, Frame, PgError, Side, front};
 
-/// As long as more waits to be written to a server, its client is not read.
+/// As long as more waits to be written to a server or to its client, the client is not read.
 const MAX_UNWRITTEN: usize = 256 << 10;
+/// Up to so many bytes for a client wait until the worker's other sessions have had their turn.
+const SOON: usize = 16 << 10;
 /// Of a Query, Bind or `FunctionCall` this much is read before a server connection is asked for it; longer
 /// ones stream.
 const BEGINNING: usize = 64 << 10;
@@ -77,14 +79,20 @@ impl Session {
         self.prepared()?;
         // Before the client's next frames: they may need other settings on it (after a DISCARD ALL).
         self.release()?;
-        if !self.carry.is_empty() && !self.holds() {
-            self.continue_client()?;
-        }
+        self.continue_client()?;
         Ok(true)
     }
 
     /// Sends bytes to the client that were not copied yet: those that it takes at once never are.
     fn pass_on(&mut self, cx: &mut Context<'_>, run: &[u8]) -> Result<(), End> {
+        if run.len() + self.out.bytes.len() <= SOON {
+            // Others of this worker that were woken with us come first: one wake-up of the client's process
+            // may then serve them all.
+            buffer::lend(&mut self.out.bytes);
+            self.out.bytes.extend_from_slice(run);
+            self.yielding = !self.out.bytes.is_empty();
+            return Ok(());
+        }
         let mut sent = 0;
         if self.out.bytes.is_empty() && !run.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, run) {
@@ -154,6 +162,7 @@ impl Session {
         match &self.stage {
             Stage::Leased(lease) if lease.unwritten() > MAX_UNWRITTEN => false,
             Stage::Resting if !self.out.is_empty() => false,
+            _ if self.out.bytes.len() > MAX_UNWRITTEN => false,
             _ => !held || self.carry.len() < BEGINNING,
         }
     }
@@ -179,7 +188,7 @@ impl Session {
 
     /// Goes on with what was kept.
     pub(super) fn continue_client(&mut self) -> Result<(), End> {
-        if self.carry.is_empty() { Ok(()) } else { self.take_in(&[]) }
+        if self.carry.is_empty() || self.holds() { Ok(()) } else { self.take_in(&[]) }
     }
 
     /// Judges as many frames as possible. Returns how many bytes were used.
@@ -301,7 +310,8 @@ fn enough(head: Frame) -> Result<usize, End> {
         front::COPY_DATA | front::COPY_FAIL => Ok(5),
         front::QUERY | front::BIND | front::FUNCTION_CALL => Ok(head.len.min(BEGINNING)),
         front::PARSE if head.len > MAX_PARSE => {
-            Err(PgError::fatal("54000", format!("a statement to prepare may have {MAX_PARSE} bytes at most")).into())
+            Err(PgError::fatal("54000", format!("a statement to prepare may have {MAX_PARSE} bytes at most"))
+                .into())
         }
         _ => Ok(head.len),
     }

@@ -129,6 +129,7 @@ fn session(
         worker: host.worker,
         has_traces: false,
         statement_mode: config.pool_mode == PoolMode::Statement,
+        yielding: false,
     }
 }
 
@@ -141,17 +142,18 @@ async fn welcome(
 ) -> Result<(), PgError> {
     // Any plain name is right for application_name, so that it needs no server to say so, and the many
     // values that clients invent for it share one welcome.
-    let name = settings.get("application_name").filter(|n| n.len() < 64 && n.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+    let name = settings
+        .get("application_name")
+        .filter(|n| n.len() < 64 && n.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
     let asked = if name.is_some() { settings.without("application_name") } else { Settings::clone(settings) };
-    let known = match host.pool.welcome(asked.id()) {
-        Some(known) => known,
-        None => {
-            let known = ask_server(handle, Arc::new(asked.clone()), host).await?;
-            host.pool.remember_welcome(asked.id(), Arc::clone(&known));
-            known
-        }
+    let known = if let Some(known) = host.pool.welcome(asked.id()) {
+        known
+    } else {
+        let known = ask_server(handle, Arc::new(asked.clone()), host).await?;
+        host.pool.remember_welcome(asked.id(), Arc::clone(&known));
+        known
     };
-    for (parameter, value) in &*known {
+    for (parameter, value) in known.iter() {
         let own = name.filter(|_| **parameter == *b"application_name").map(str::as_bytes);
         wire::parameter_status_into(out, parameter, own.unwrap_or(value));
     }
@@ -186,7 +188,7 @@ async fn ask_server(
     if backend.session.preamble(&client, &mut backend.out) {
         finish(&mut lease, &mut client).await?;
     }
-    let reported: Welcome = lease.reported().into();
+    let reported: Welcome = Arc::new(lease.reported());
     lease.release();
     Ok(reported)
 }

@@ -157,7 +157,8 @@ impl ClientSession {
     /// # Errors
     /// A frame that makes no sense here: the connection must be closed with this error.
     pub fn without_server(&mut self, frame: &[u8], replies: &mut Vec<u8>) -> Result<Verdict, PgError> {
-        let Some((&tag, body)) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?))) else {
+        let Some((&tag, body)) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?)))
+        else {
             return Err(PgError::protocol_violation("a frame without a header"));
         };
         match tag {
@@ -219,7 +220,8 @@ impl ClientSession {
         replies: &mut Vec<u8>,
         intern: &dyn Intern,
     ) -> Result<Verdict, PgError> {
-        let Some((&tag, body)) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?))) else {
+        let Some((&tag, body)) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?)))
+        else {
             return Err(PgError::protocol_violation("a frame without a header"));
         };
         let given = Given { frame, body, whole: frame.len() == len, len };
@@ -227,7 +229,7 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
+            front::SYNC => return no_body(body).map(|()| Self::sync(&given, &mut to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             front::QUERY => return self.query(&given, &mut to),
@@ -326,7 +328,7 @@ impl ClientSession {
         }
     }
 
-    fn sync(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+    fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
             return Verdict::Ignore;
@@ -530,20 +532,20 @@ impl ClientSession {
     fn describe(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
         let mut entry = Expect::new(Kind::Describe, true);
         let mut verdict = Verdict::Forward;
-        if self.mode != Mode::Exclusive {
-            if let Target::Statement(name) = wire::target(given.body).map_err(malformed)? {
-                match self.lookup(name, to) {
-                    Some(statement) if !name.is_empty() => {
-                        write_target(front::DESCRIBE, &statement.name, to);
-                        verdict = Verdict::Rewritten(given.len);
-                        entry = entry.statement(statement);
-                    }
-                    None if is_reserved(name) => {
-                        write_target(front::DESCRIBE, &foreign(name), to);
-                        verdict = Verdict::Rewritten(given.len);
-                    }
-                    _ => {}
+        if self.mode != Mode::Exclusive
+            && let Target::Statement(name) = wire::target(given.body).map_err(malformed)?
+        {
+            match self.lookup(name, to) {
+                Some(statement) if !name.is_empty() => {
+                    write_target(front::DESCRIBE, &statement.name, to);
+                    verdict = Verdict::Rewritten(given.len);
+                    entry = entry.statement(statement);
                 }
+                None if is_reserved(name) => {
+                    write_target(front::DESCRIBE, &foreign(name), to);
+                    verdict = Verdict::Rewritten(given.len);
+                }
+                _ => {}
             }
         }
         to.server.push(entry, to.replies);

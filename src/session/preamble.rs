@@ -19,15 +19,20 @@ impl ServerSession {
         if have.id() == want.id() {
             return false;
         }
-        let resets: Vec<String> =
-            have.iter().filter(|(name, _)| want.get(name).is_none()).map(|(name, _)| name.to_owned()).collect();
+        let resets: Vec<String> = have
+            .iter()
+            .filter(|(name, _)| want.get(name).is_none())
+            .map(|(name, _)| name.to_owned())
+            .collect();
         let sets: Vec<(String, String)> = want
             .iter()
             .filter(|(name, value)| have.get(name) != Some(value))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         for name in &resets {
-            self.run(out, format!("RESET {name}\0\0\0").as_bytes(), &[]);
+            // Quoted, because a custom setting's name may hold a key word of SQL.
+            let name = name.replace('.', "\".\"");
+            self.run(out, format!("RESET \"{name}\"\0\0\0").as_bytes(), &[]);
         }
         for (name, value) in &sets {
             self.run(out, SET, &[name.as_bytes(), value.as_bytes()]);

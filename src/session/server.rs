@@ -7,10 +7,13 @@ use super::client::ClientSession;
 use super::expect::{Expect, Kind, Queue, Undo};
 use super::settings::{Settings, is_settable};
 use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
-use crate::wire::{self, ErrorFields, back};
+use crate::wire::{self, ErrorFields, Parameters, back};
 
 /// The most bytes of a batch that are kept to run it again.
 const MAX_REPLAY: usize = 64 << 10;
+/// Frames that may be in flight. A server sends replies as soon as they fill its buffer of 8 kB, Sync or not,
+/// so waiting for some of so many never waits for the client.
+const MAX_IN_FLIGHT: usize = 16 << 10;
 /// A queue or buffer that grew beyond this is given back when the connection is free.
 const KEEP: usize = 256;
 
@@ -67,7 +70,7 @@ pub struct ServerSession {
     /// What was set before a `DISCARD ALL` of the client's, until its `ReadyForQuery`.
     discarded: Option<Arc<Settings>>,
     /// What the server reported since login.
-    reported: Vec<(Box<[u8]>, Box<[u8]>)>,
+    reported: Parameters,
     /// Something of its client's may stay behind in the session.
     pub(super) tainted: bool,
     /// It must not serve another client: see [`Self::is_worn`].
@@ -107,7 +110,7 @@ impl ServerSession {
             unnamed: None,
             settings: Arc::default(),
             discarded: None,
-            reported: Vec::new(),
+            reported: Parameters::new(),
             tainted: false,
             worn: false,
             preparing: false,
@@ -143,9 +146,13 @@ impl ServerSession {
             && !self.preparing
     }
 
-    /// The client's frames must wait: what is in flight decides what they mean.
+    /// The client's frames must wait: what is in flight decides what they mean, or too much is in flight.
     pub fn holds(&self) -> bool {
-        self.barrier || self.doubt || self.healing.is_some() || self.preparing
+        self.barrier
+            || self.doubt
+            || self.healing.is_some()
+            || self.preparing
+            || self.expect.len() >= MAX_IN_FLIGHT
     }
 
     /// True while the preamble's replies are to come.
@@ -175,7 +182,7 @@ impl ServerSession {
     }
 
     /// What the server reported since login, names and values.
-    pub fn reported(&self) -> &[(Box<[u8]>, Box<[u8]>)] {
+    pub fn reported(&self) -> &Parameters {
         &self.reported
     }
 
@@ -197,10 +204,17 @@ impl ServerSession {
         self.copy_in
     }
 
-    /// Ends an open batch with a Sync in the client's stead; a batch that was to run again is forgotten.
-    pub fn close_batch(&mut self, out: &mut Vec<u8>) {
+    /// Ends an open batch whose client is gone: what it did is undone, as when a client of Postgres itself goes
+    /// away before its Sync. A statement that cannot be parsed sees to that; a Sync alone would commit.
+    pub fn abandon_batch(&mut self, out: &mut Vec<u8>) {
         self.replay_due = false;
-        if self.unsynced || self.discarding || self.healing.take().is_some() {
+        let open = self.unsynced && !self.discarding;
+        if open {
+            wire::parse_into(out, b"", b"howdah abandons this\0\0\0");
+            self.expect.push_back(Expect::new(Kind::Parse, false));
+            self.unnamed = None;
+        }
+        if open || self.discarding || self.healing.take().is_some() {
             wire::sync(out);
             self.expect.push_back(Expect::new(Kind::Sync, false));
             self.unsynced = false;
@@ -299,10 +313,10 @@ impl ServerSession {
         let (kind, shown) = (head.kind, head.shown);
         let runs = matches!(kind, Kind::Execute | Kind::Query);
         let (fits, done) = match tag {
-            back::DATA_ROW | back::COPY_DATA | back::COPY_DONE => (runs, false),
+            back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
             back::ROW_DESCRIPTION => (runs || kind == Kind::Describe, kind == Kind::Describe),
-            back::COMMAND_COMPLETE => {
-                if shown {
+            back::COMMAND_COMPLETE | back::EMPTY_QUERY | back::PORTAL_SUSPENDED => {
+                if shown && tag == back::COMMAND_COMPLETE {
                     self.on_complete(client, body);
                 }
                 (runs, kind == Kind::Execute)
@@ -312,8 +326,6 @@ impl ServerSession {
             back::CLOSE_COMPLETE => (kind == Kind::Close, true),
             back::NO_DATA => (kind == Kind::Describe, true),
             back::PARAMETER_DESCRIPTION => (kind == Kind::Describe, false),
-            back::EMPTY_QUERY | back::PORTAL_SUSPENDED => (runs, kind == Kind::Execute),
-            back::COPY_OUT => (runs, false),
             back::COPY_IN => {
                 self.begin_copy_in();
                 (runs, false)
@@ -411,7 +423,8 @@ impl ServerSession {
             return Err(Violation("ReadyForQuery with an unknown status"));
         };
         let head = self.expect.pop_front();
-        let Some(head) = head.filter(|e| matches!(e.kind, Kind::Sync | Kind::Query | Kind::FunctionCall)) else {
+        let Some(head) = head.filter(|e| matches!(e.kind, Kind::Sync | Kind::Query | Kind::FunctionCall))
+        else {
             return Err(Violation("ReadyForQuery that nobody asked for"));
         };
         self.status = status;
@@ -479,7 +492,10 @@ impl ServerSession {
     fn curable(&self, fields: &ErrorFields<'_>) -> Option<Arc<Statement>> {
         let head = self.expect.front()?;
         let used = matches!(head.kind, Kind::Bind | Kind::Describe);
-        let stale = is_stale_plan(fields) || fields.sqlstate == b"26000";
+        // Neither does anything before it fails, so running the batch again is safe whatever was wrong; and a
+        // shared statement may be older than a type or column that it uses, which shows in many ways. Not
+        // tried again: cancels, limits and conflicts.
+        let stale = !matches!(fields.sqlstate.get(..2), Some(b"57" | b"53" | b"55" | b"40" | b"25"));
         let again = self.replay_ok && !self.answered && self.status == b'I';
         if used && stale && again { head.statement.clone() } else { None }
     }
@@ -577,12 +593,7 @@ impl ServerSession {
         self.unnamed = None; // not known any more
     }
 
-    fn shown_error(
-        &mut self,
-        client: &ClientSession,
-        body: &[u8],
-        replaced: Option<Vec<u8>>,
-    ) -> Action {
+    fn shown_error(&mut self, client: &ClientSession, body: &[u8], replaced: Option<Vec<u8>>) -> Action {
         if self.preparing {
             let mut bytes = Vec::with_capacity(body.len() + 5);
             wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(body));
@@ -655,9 +666,10 @@ pub fn needs_body(tag: u8) -> bool {
     matches!(tag, back::READY | back::COMMAND_COMPLETE | back::ERROR | back::PARAMETER_STATUS)
 }
 
-/// "cached plan must not change result type".
+/// "cached plan must not change result type", or a type that is gone.
 fn is_stale_plan(fields: &ErrorFields<'_>) -> bool {
-    fields.sqlstate == b"0A000" && fields.routine == b"RevalidateCachedQuery"
+    (fields.sqlstate == b"0A000" && fields.routine == b"RevalidateCachedQuery")
+        || (fields.sqlstate == b"XX000" && fields.message.starts_with(b"cache lookup failed"))
 }
 
 /// True when a name could be taken for one of Howdah's own.

@@ -86,8 +86,8 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         2 if first.is("do") => found.changes_session = true,
         3 if first.is("set") => {
             second = lexer.next();
-            found.changes_session = !second
-                .is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints"));
+            found.changes_session =
+                !second.is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints"));
         }
         3 if first.is("end") => found.ends_transaction = true,
         4 if first.is("load") || first.is("call") => found.changes_session = true,
@@ -172,9 +172,14 @@ fn into_temporary(lexer: &Lexer<'_>) -> bool {
 
 /// `pg_advisory_lock`, `pg_try_advisory_lock` and their shared forms; not the `_xact_` ones.
 fn takes_session_lock(word: &[u8]) -> bool {
-    [&b"pg_advisory_lock"[..], b"pg_advisory_lock_shared", b"pg_try_advisory_lock", b"pg_try_advisory_lock_shared"]
-        .iter()
-        .any(|name| word.eq_ignore_ascii_case(name))
+    [
+        &b"pg_advisory_lock"[..],
+        b"pg_advisory_lock_shared",
+        b"pg_try_advisory_lock",
+        b"pg_try_advisory_lock_shared",
+    ]
+    .iter()
+    .any(|name| word.eq_ignore_ascii_case(name))
 }
 
 /// Whether the call that follows ends in a literal `true`, so that its setting ends with the transaction.

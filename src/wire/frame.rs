@@ -93,7 +93,9 @@ fn cap(side: Side, tag: u8) -> Option<usize> {
             | back::PORTAL_SUSPENDED
             | back::COPY_DONE
             | back::BACKEND_KEY_DATA => Some(SMALL),
-            back::AUTHENTICATION | back::NEGOTIATE | back::PARAMETER_STATUS | back::NOTIFICATION => Some(AUTH),
+            back::AUTHENTICATION | back::NEGOTIATE | back::PARAMETER_STATUS | back::NOTIFICATION => {
+                Some(AUTH)
+            }
             back::PARAMETER_DESCRIPTION | back::COPY_IN | back::COPY_OUT | back::COPY_BOTH => Some(300_000),
             _ => None,
         },

@@ -27,9 +27,13 @@ pub use startup::{
     startup_length,
 };
 pub use write::{
-    authentication, backend_key_data, bind, cancel_request, close_statement, execute, frame, negotiate_protocol,
-    parameter_status_into, parse_into, query, ready_for_query, ssl_request, startup_message, sync,
+    authentication, backend_key_data, bind, cancel_request, close_statement, execute, frame,
+    negotiate_protocol, parameter_status_into, parse_into, query, ready_for_query, ssl_request,
+    startup_message, sync,
 };
+
+/// Names and values of `ParameterStatus` messages.
+pub type Parameters = Vec<(Box<[u8]>, Box<[u8]>)>;
 
 /// Messages that a frontend sends, by their type byte.
 pub mod front {

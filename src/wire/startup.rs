@@ -9,9 +9,9 @@ pub const PROTOCOL_3_0: u32 = 3 << 16;
 /// Version 3.2: cancel keys of up to 256 bytes.
 pub const PROTOCOL_3_2: u32 = (3 << 16) | 2;
 
-const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
-const SSL_REQUEST: u32 = (1234 << 16) | 5679;
-const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
+pub(super) const CANCEL_REQUEST: u32 = 80_877_102; // 1234 in the upper 16 bits, 5678 in the lower
+pub(super) const SSL_REQUEST: u32 = 80_877_103;
+const GSSENC_REQUEST: u32 = 80_877_104;
 
 /// What a first packet asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -76,10 +76,7 @@ fn startup_packets() {
     }
     let mut out = Vec::new();
     cancel_request(&mut out, 7, &[1; 32]);
-    assert_eq!(
-        read_startup(&out),
-        Ok(StartupPacket::Cancel(CancelRequest { pid: 7, secret: vec![1; 32] }))
-    );
+    assert_eq!(read_startup(&out), Ok(StartupPacket::Cancel(CancelRequest { pid: 7, secret: vec![1; 32] })));
     let mut out = Vec::new();
     ssl_request(&mut out);
     assert_eq!(read_startup(&out), Ok(StartupPacket::Ssl));

@@ -114,14 +114,14 @@ pub fn sync(out: &mut Vec<u8>) {
 /// `SSLRequest`.
 pub fn ssl_request(out: &mut Vec<u8>) {
     out.extend_from_slice(&8_u32.to_be_bytes());
-    out.extend_from_slice(&((1234_u32 << 16) | 5679).to_be_bytes());
+    out.extend_from_slice(&super::startup::SSL_REQUEST.to_be_bytes());
 }
 
 /// `CancelRequest`.
 pub fn cancel_request(out: &mut Vec<u8>, pid: u32, secret: &[u8]) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&((1234_u32 << 16) | 5678).to_be_bytes());
+    out.extend_from_slice(&super::startup::CANCEL_REQUEST.to_be_bytes());
     out.extend_from_slice(&pid.to_be_bytes());
     out.extend_from_slice(secret);
     fill_length(out, at);

@@ -1,11 +1,17 @@
 //! End-to-end tests: the real binary between real clients and real servers.
 //!
 //! One binary on purpose: its tests share one cluster of each version, which lives as long as the process.
+#![allow(clippy::cloned_ref_to_slice_refs, clippy::type_complexity)] // reads better in tables of frames
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::pedantic)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod drivers;
+mod hostile;
+mod login;
+mod pooling;
 mod selftest;
+mod tls;
 mod wire;

@@ -85,6 +85,14 @@ impl Config {
     pub fn start(&self) -> Howdah {
         Howdah::start(&self.toml())
     }
+
+    /// As [`Config::start`], with so many file descriptors and no way to get more.
+    pub fn start_with_files(&self, files: usize) -> Howdah {
+        let mut shell = Command::new("sh");
+        // The hard limit too, because Howdah raises the soft one to it.
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_howdah")]);
+        Howdah::start_by(shell, &self.toml())
+    }
 }
 
 /// A running `howdah run`; killed on drop, or when the test process dies.
@@ -101,11 +109,15 @@ pub struct Howdah {
 impl Howdah {
     /// Starts with this configuration; `{dir}` in it is the configuration's own folder.
     pub fn start(toml: &str) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_howdah")), toml)
+    }
+
+    fn start_by(mut command: Command, toml: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("howdah-test").tempdir().expect("a folder");
         let config_file = dir.path().join("howdah.toml");
         let toml = toml.replace("{dir}", dir.path().to_str().expect("a UTF-8 path"));
         std::fs::write(&config_file, &toml).expect("howdah.toml");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_howdah"))
+        let mut child = command
             .args(["run", "-c"])
             .arg(&config_file)
             .current_dir(dir.path())

@@ -14,12 +14,14 @@
 pub mod cluster;
 pub mod fake;
 pub mod howdah;
+pub mod tls;
 pub mod watchdog;
 pub mod wire;
 
 pub use cluster::{Cluster, Database, Version};
 pub use fake::{FakeBackend, FakeSession};
 pub use howdah::{Config, Howdah};
+pub use tls::{Authority, Begin, Tunnel};
 pub use wire::{Message, Wire};
 
 use std::path::PathBuf;

@@ -164,6 +164,12 @@ impl Wire {
         self.stream.write_all(&frames.concat())
     }
 
+    /// Sends bytes that nobody may want to read; false when they were not taken for so long.
+    pub fn try_send_within(&mut self, bytes: &[u8], patience: std::time::Duration) -> bool {
+        self.stream.set_write_timeout(Some(patience)).expect("timeout");
+        self.stream.write_all(bytes).is_ok()
+    }
+
     /// Every byte in a write of its own.
     pub fn dribble(&mut self, frames: &[Vec<u8>]) {
         for byte in frames.concat() {

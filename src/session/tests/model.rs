@@ -501,8 +501,9 @@ impl Model {
             }
             ["SET", name, value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
             ["RESET", name] => {
-                let value = self.defaults.get(*name).cloned().unwrap_or_default();
-                self.settings.insert((*name).to_owned(), value);
+                let name = name.replace('"', "");
+                let value = self.defaults.get(&name).cloned().unwrap_or_default();
+                self.settings.insert(name, value);
             }
             ["DEALLOCATE", "ALL"] => {
                 self.statements.clear();

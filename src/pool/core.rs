@@ -1,7 +1,7 @@
 //! One pool: the connections of one login to one database.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use crate::config::{PoolMode, PoolSettings};
 use crate::ids::{ClientId, PoolKey};
 use crate::observe::PoolMetrics;
 use crate::session::Settings;
-use crate::wire::PgError;
+use crate::wire::{Parameters, PgError};
 
 /// Of the resting connections, so many are looked at for one that needs no change of settings.
 const LOOK_AT: usize = 8;
@@ -63,7 +63,7 @@ pub enum Acquire {
 }
 
 /// What a server tells a client that logs in with certain settings: its `ParameterStatus` list.
-pub type Welcome = Arc<[(Box<[u8]>, Box<[u8]>)]>;
+pub type Welcome = Arc<Parameters>;
 
 /// One pool.
 pub struct Pool {
@@ -76,6 +76,7 @@ pub struct Pool {
 
 #[derive(Default)]
 pub(super) struct Inner {
+    #[allow(clippy::vec_box)] // a connection moves between here, a lease and a waiter as one pointer
     idle: Vec<Box<Backend>>,
     pub(super) queue: Queue<Arc<Cell>>,
     pub(super) slots: Slots,
@@ -132,25 +133,27 @@ impl Pool {
 
     pub(super) fn limits(&self) -> Limits {
         let settings = self.settings();
-        Limits { size: settings.default_pool_size, reserve: settings.reserve_pool_size, connecting: CONNECTING }
+        Limits {
+            size: settings.default_pool_size,
+            reserve: settings.reserve_pool_size,
+            connecting: CONNECTING,
+        }
     }
 
     /// A connection, or a place in the queue for one. Nobody overtakes those who wait.
     pub fn acquire(self: &Arc<Self>, want: Want) -> Acquire {
-        loop {
-            let mut inner = self.inner.lock();
-            if !inner.queue.is_empty() {
-                break;
-            }
-            let Some(mut backend) = inner.take_idle(want, self.limits()) else { break };
+        let limits = self.limits();
+        let mut inner = self.inner.lock();
+        while inner.queue.is_empty() {
+            let Some(mut backend) = inner.take_idle(want, limits) else { break };
             drop(inner);
             if backend.is_alive() {
                 return Acquire::Ready(Lease::new(Arc::clone(self), backend, want.worker));
             }
             backend.set_broken();
             self.close(backend);
+            inner = self.inner.lock();
         }
-        let mut inner = self.inner.lock();
         if inner.closing {
             return Acquire::Refused(PgError::fatal("57P01", "the proxy is shutting down"));
         }
@@ -159,8 +162,11 @@ impl Pool {
         }
         let cell = Cell::new();
         let ticket = inner.queue.push(Arc::clone(&cell));
+        let room = inner.slots.may_open(inner.queue.len(), limits, inner.use_reserve);
         drop(inner);
-        self.open_more(want.worker);
+        if room {
+            self.open_more(want.worker);
+        }
         Acquire::Wait(Waiter { pool: Arc::clone(self), cell, ticket, worker: want.worker })
     }
 
@@ -272,17 +278,19 @@ impl Pool {
         if inner.queue.is_empty() {
             return;
         }
-        let expired = inner.queue.extract(|_, cell| over(cell, settings.query_wait_timeout));
+        let expired = inner.queue.extract(|cell| over(cell, settings.query_wait_timeout));
         inner.use_reserve = settings.reserve_pool_size > 0
             && inner.queue.first().is_some_and(|cell| over(cell, settings.reserve_pool_timeout));
         let hopeless = self.hopeless(&inner);
-        let lost = if hopeless.is_some() { inner.queue.extract(|_, _| true) } else { Vec::new() };
+        let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
         drop(inner);
         for cell in expired {
             cell.deliver(Err(self.wait_timeout()));
         }
         if let Some(error) = hopeless {
-            lost.into_iter().for_each(|cell| cell.deliver(Err(error.clone())));
+            for cell in lost {
+                cell.deliver(Err(error.clone()));
+            }
         }
         self.open_more(worker);
     }
@@ -290,11 +298,13 @@ impl Pool {
     fn wait_timeout(&self) -> PgError {
         let unreachable = self.inner.lock().failure.as_ref().map(|f| f.error.clone());
         unreachable.unwrap_or_else(|| {
-            PgError::error("53300", "no server connection became free in time (query_wait_timeout)").hint(format!(
-                "The pool {} has {} connections; see default_pool_size, or shorten transactions.",
-                self.key,
-                self.settings().default_pool_size
-            ))
+            PgError::error("53300", "no server connection became free in time (query_wait_timeout)").hint(
+                format!(
+                    "The pool {} has {} connections; see default_pool_size, or shorten transactions.",
+                    self.key,
+                    self.settings().default_pool_size
+                ),
+            )
         })
     }
 
@@ -319,7 +329,9 @@ impl Pool {
         }
         inner.idle = keep;
         drop(inner);
-        gone.into_iter().for_each(|backend| self.close(backend));
+        for backend in gone {
+            self.close(backend);
+        }
         self.keep_minimum(worker);
     }
 
@@ -328,9 +340,11 @@ impl Pool {
         let mut inner = self.inner.lock();
         inner.closing = true;
         let idle = std::mem::take(&mut inner.idle);
-        let waiting = inner.queue.extract(|_, _| true);
+        let waiting = inner.queue.extract(|_| true);
         drop(inner);
-        idle.into_iter().for_each(|backend| self.close(backend));
+        for backend in idle {
+            self.close(backend);
+        }
         for cell in waiting {
             cell.deliver(Err(PgError::fatal("57P01", "the proxy is shutting down")));
         }
@@ -352,10 +366,10 @@ impl Inner {
     /// with another client's traces only when no new one may be made.
     fn take_idle(&mut self, want: Want, limits: Limits) -> Option<Box<Backend>> {
         let idle = &mut self.idle;
-        if want.has_traces {
-            if let Some(at) = idle.iter().position(|b| b.owner == Some(want.client)) {
-                return Some(idle.remove(at));
-            }
+        if want.has_traces
+            && let Some(at) = idle.iter().position(|b| b.owner == Some(want.client))
+        {
+            return Some(idle.remove(at));
         }
         let fits = |b: &Backend| {
             b.owner.is_none() && b.home == want.worker && b.session.settings().id() == want.settings

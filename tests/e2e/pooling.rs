@@ -1,0 +1,398 @@
+//! The pool with real servers: cancelling, prepared statements of many clients, servers that die, clients that
+//! leave, and the way down.
+
+use crate::support::wire::{
+    Wire, bind, close_statement, copy_data, copy_done, execute, parse, query, sync, tags,
+};
+use crate::support::{Cluster, Config, Howdah, Version, wait_until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+fn login(howdah: &Howdah, database: &str) -> Wire {
+    Wire::login(("127.0.0.1", howdah.port), "app", database)
+}
+
+fn error_code(messages: &[crate::support::wire::Message]) -> Option<String> {
+    messages.iter().find(|m| m.tag == b'E').map(|m| m.sqlstate())
+}
+
+#[test]
+fn a_cancel_reaches_the_query_that_runs_and_no_other() {
+    let database = Cluster::shared(Version::V15).database("pool_cancel");
+    let howdah = Config::simple(1, &database).start();
+    let address = ("127.0.0.1", howdah.port);
+    let mut sleeper = login(&howdah, &database.name);
+    sleeper.send(&[query("SELECT pg_sleep(60)")]);
+    wait_until("the query runs", || {
+        database.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'",
+        ) == "1"
+    });
+    sleeper.cancel(address);
+    assert_eq!(error_code(&sleeper.read_until(b'Z')).as_deref(), Some("57014"));
+    // Late cancels: they may find the client's own next query, but never the neighbour's on the one connection.
+    let neighbour = {
+        let (port, name) = (howdah.port, database.name.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut wire = Wire::login(("127.0.0.1", port), "app", &name);
+            while !stopped.load(Ordering::SeqCst) {
+                assert_eq!(wire.value("SELECT 'mine' FROM pg_sleep(0.0005)"), "mine");
+            }
+        });
+        (stop, thread)
+    };
+    for _ in 0..200 {
+        sleeper.send(&[query("SELECT 1 FROM pg_sleep(0.001)")]);
+        sleeper.cancel(address);
+        let answer = sleeper.read_until(b'Z');
+        let code = error_code(&answer);
+        assert!(code.is_none() || code.as_deref() == Some("57014"), "{answer:?}");
+    }
+    neighbour.0.store(true, Ordering::SeqCst);
+    neighbour.1.join().expect("the neighbour was cancelled");
+}
+
+#[test]
+fn a_waiting_client_is_cancelled_at_once_and_its_place_is_free() {
+    let database = Cluster::shared(Version::V15).database("pool_cancel_waiting");
+    let howdah = Config::simple(1, &database).start();
+    let mut holder = login(&howdah, &database.name);
+    holder.query("BEGIN");
+    let mut waiter = login(&howdah, &database.name);
+    waiter.send(&[query("SELECT 1")]);
+    wait_until("somebody waits", || {
+        howdah
+            .metrics()
+            .contains("howdah_pool_waiting_clients{database=\"pool_cancel_waiting\",user=\"app\"} 1")
+    });
+    waiter.cancel(("127.0.0.1", howdah.port));
+    assert_eq!(error_code(&waiter.read_until(b'Z')).as_deref(), Some("57014"));
+    assert_eq!(tags(&holder.query("COMMIT")), "CZ");
+    assert_eq!(waiter.value("SELECT 2"), "2");
+}
+
+#[test]
+fn many_clients_in_a_long_queue_get_their_own_rows() {
+    let database = Cluster::shared(Version::V15).database("pool_queue");
+    let howdah = Config::simple(2, &database).start();
+    let clients: Vec<_> = (0..60)
+        .map(|client| {
+            let (port, name) = (howdah.port, database.name.clone());
+            thread::spawn(move || {
+                let mut wire = Wire::login(("127.0.0.1", port), "app", &name);
+                wire.exchange(&[parse("own", "SELECT $1::int, pg_sleep(0.0001)"), sync()]);
+                for n in 0..30 {
+                    let text = (client * 1000 + n).to_string();
+                    assert_eq!(wire.value(&format!("SELECT {text}")), text);
+                    let answer = wire.exchange(&[bind("", "own", &[Some(&text)]), execute("", 0), sync()]);
+                    assert_eq!(tags(&answer), "2DCZ");
+                    assert_eq!(answer[1].row()[0].as_deref(), Some(text.as_str()));
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().expect("a client saw what was not its own"));
+    assert!(database.backends().len() <= 2);
+}
+
+#[test]
+fn one_text_of_many_clients_is_prepared_once_on_each_server_connection() {
+    let database = Cluster::shared(Version::V15).database("pool_prepared");
+    let howdah = Config::simple(1, &database).pool("max_prepared_statements = 5").start();
+    let mut clients: Vec<_> = (0..100).map(|_| login(&howdah, &database.name)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        let name = format!("s{n}");
+        let batch = [parse(&name, "SELECT 40 + 2"), bind("", &name, &[]), execute("", 0), sync()];
+        assert_eq!(tags(&client.exchange(&batch)), "12DCZ");
+    }
+    let one = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT 40 + 2'";
+    assert_eq!(clients[0].value(one), "1");
+    // The bound holds, and what was evicted is prepared again when it is asked for.
+    for n in 0..20 {
+        let name = format!("many{n}");
+        let sql = format!("SELECT {n}");
+        assert_eq!(tags(&clients[1].exchange(&[parse(&name, &sql), sync()])), "1Z");
+    }
+    assert_eq!(clients[0].value("SELECT count(*) <= 5 FROM pg_prepared_statements"), "t");
+    for n in 0..20 {
+        let answer = clients[1].exchange(&[bind("", &format!("many{n}"), &[]), execute("", 0), sync()]);
+        assert_eq!(tags(&answer), "2DCZ");
+        assert_eq!(answer[1].row()[0].as_deref(), Some(n.to_string().as_str()));
+    }
+    assert_eq!(tags(&clients[1].exchange(&[close_statement("many1"), sync()])), "3Z");
+    let gone = clients[1].exchange(&[bind("", "many1", &[]), execute("", 0), sync()]);
+    assert_eq!(error_code(&gone).as_deref(), Some("26000"));
+}
+
+#[test]
+fn stale_plans_are_prepared_again_after_ddl_and_failover() {
+    for version in Version::ALL {
+        let cluster = Cluster::shared(version);
+        let database = cluster.database("pool_stale");
+        database.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO app");
+        let howdah = Config::simple(1, &database).start();
+        let (mut old, mut new) = (login(&howdah, &database.name), login(&howdah, &database.name));
+        let run = |wire: &mut Wire, name: &str| wire.exchange(&[bind("", name, &[]), execute("", 0), sync()]);
+        old.exchange(&[parse("s", "SELECT * FROM t"), sync()]);
+        assert_eq!(tags(&run(&mut old, "s")), "2DCZ");
+        new.query("ALTER TABLE t ADD COLUMN b int DEFAULT 7");
+        // A client that prepares only now must not meet the old plan; Postgres would have given it a new one.
+        new.exchange(&[parse("mine", "SELECT * FROM t"), sync()]);
+        let answer = run(&mut new, "mine");
+        assert_eq!((tags(&answer).as_str(), answer[1].row().len()), ("2DCZ", 2));
+        assert_eq!(run(&mut old, "s")[1].row().len(), 2);
+        // A type that was made anew has another object id, which the old plan's parameter does not know.
+        let insert = "INSERT INTO moods VALUES ($1) RETURNING m::text";
+        for round in ["one", "two"] {
+            new.query("DROP TABLE IF EXISTS moods; DROP TYPE IF EXISTS mood");
+            new.query("CREATE TYPE mood AS ENUM ('one', 'two'); CREATE TABLE moods (m mood)");
+            let batch = [parse(round, insert), bind("", round, &[Some(round)]), execute("", 0), sync()];
+            let answer = new.exchange(&batch);
+            assert_eq!(answer.iter().filter(|m| m.tag == b'D').count(), 1, "{answer:?}");
+        }
+        // In a transaction nothing can be run again: Postgres's own error, and the next transaction is well.
+        new.query("ALTER TABLE t ADD COLUMN c int");
+        old.query("BEGIN");
+        assert_eq!(error_code(&run(&mut old, "s")).as_deref(), Some("0A000"));
+        old.query("ROLLBACK");
+        assert_eq!(run(&mut old, "s")[1].row().len(), 3);
+        // The server forgets all statements behind Howdah's back.
+        assert_eq!(tags(&new.query("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")), "CZ");
+        assert_eq!(tags(&run(&mut old, "s")), "2DCZ");
+        database.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE usename = 'app' AND datname = current_database()",
+        );
+        wait_until("the old connection is gone", || database.backends().is_empty());
+        assert_eq!(tags(&run(&mut old, "s")), "2DCZ");
+    }
+}
+
+#[test]
+fn a_server_killed_in_a_query_ends_that_client_alone() {
+    let database = Cluster::shared(Version::V15).database("pool_kill");
+    let howdah = Config::simple(2, &database).start();
+    let (mut victim, mut other) = (login(&howdah, &database.name), login(&howdah, &database.name));
+    other.query("BEGIN");
+    victim.send(&[query("SELECT pg_sleep(60)")]);
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
+    wait_until("the query runs", || database.value(sleeping) == "1");
+    database
+        .query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'");
+    let end = victim.read_to_end();
+    assert_eq!(error_code(&end).as_deref(), Some("08006"), "{end:?}");
+    assert_eq!(other.value("SELECT 'alive'"), "alive");
+    assert_eq!(tags(&other.query("COMMIT")), "CZ");
+    assert_eq!(login(&howdah, &database.name).value("SELECT 'new'"), "new");
+}
+
+#[test]
+fn a_server_that_is_down_is_said_so_and_used_again_when_it_is_back() {
+    let cluster = Cluster::start(Version::V15);
+    let database = cluster.database("pool_down");
+    let howdah = Config::simple(2, &database).pool("server_login_retry = \"500ms\"").start();
+    let mut client = login(&howdah, &database.name);
+    assert_eq!(client.value("SELECT 1"), "1");
+    assert_eq!(howdah.http("/readyz").0, 200);
+    cluster.stop();
+    wait_until("the resting connection is noticed to be dead", || {
+        error_code(&client.query("SELECT 1")).as_deref() == Some("57P03")
+    });
+    let refused = Wire::try_login(
+        ("127.0.0.1", howdah.port),
+        &[("user", "app"), ("database", &database.name)],
+        "secret",
+    );
+    assert_eq!(refused.err().map(|error| error.sqlstate()).as_deref(), Some("57P03"));
+    assert_eq!(howdah.http("/readyz").0, 503);
+    cluster.restart();
+    wait_until("the server serves again", || tags(&client.query("SELECT 2")) == "TDCZ");
+    assert_eq!(login(&howdah, &database.name).value("SELECT 3"), "3");
+    assert_eq!(howdah.http("/readyz").0, 200);
+}
+
+#[test]
+fn what_a_client_leaves_open_is_rolled_back() {
+    let database = Cluster::shared(Version::V15).database("pool_leave");
+    database.query("CREATE TABLE t (a int); INSERT INTO t VALUES (0); ALTER TABLE t OWNER TO app");
+    let howdah = Config::simple(1, &database).start();
+    let mut next = login(&howdah, &database.name);
+    let leave: [(&str, Vec<Vec<u8>>); 5] = [
+        ("in a transaction", vec![query("BEGIN; UPDATE t SET a = a + 1")]),
+        ("in a failed transaction", vec![query("BEGIN; UPDATE t SET a = a + 1; SELECT 1/0")]),
+        (
+            "in a batch without Sync",
+            vec![parse("", "UPDATE t SET a = a + 1"), bind("", "", &[]), execute("", 0)],
+        ),
+        ("with a Parse without Sync", vec![parse("", "SELECT * FROM t")]),
+        ("in a large result", vec![query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)")]),
+    ];
+    for (how, frames) in leave {
+        let mut leaver = login(&howdah, &database.name);
+        leaver.send(&frames);
+        if how.starts_with("in a transaction") || how.starts_with("in a failed") {
+            leaver.read_until(b'Z');
+        }
+        drop(leaver);
+        assert_eq!(next.value("SELECT a FROM t"), "0", "left {how}");
+        assert_eq!(tags(&next.query("UPDATE t SET a = a")), "CZ", "left {how}: a lock stayed");
+        assert!(database.backends().len() <= 1);
+    }
+}
+
+#[test]
+fn session_traces_never_reach_another_client() {
+    let database = Cluster::shared(Version::V15).database("pool_traces");
+    let howdah = Config::simple(1, &database).start();
+    let (mut one, mut two) = (login(&howdah, &database.name), login(&howdah, &database.name));
+    for trace in [
+        "SET work_mem = '77MB'",
+        "SELECT set_config('my.secret', 'x', false)",
+        "PREPARE theirs AS SELECT 1",
+        "CREATE TEMP TABLE private (a int)",
+        "LISTEN channel",
+        "SELECT pg_advisory_lock(7)",
+        "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT",
+        "DO $$ BEGIN PERFORM set_config('work_mem', '78MB', false); END $$",
+    ] {
+        assert!(error_code(&one.query(trace)).is_none(), "{trace}");
+        let seen = "SELECT current_setting('work_mem') || coalesce(current_setting('my.secret', true), '') \
+             || (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) \
+             || (SELECT count(*) FROM pg_class WHERE relname = 'private') \
+             || (SELECT count(*) FROM pg_listening_channels()) \
+             || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
+             || (SELECT count(*) FROM pg_cursors WHERE is_holdable)";
+        assert_eq!(two.value(seen), "4MB00000", "after {trace}");
+    }
+    // And the one who left them finds them again as long as nobody came in between.
+    one.query("SET work_mem = '77MB'");
+    assert_eq!(one.value("SHOW work_mem"), "77MB");
+}
+
+#[test]
+fn sigterm_lets_transactions_end_and_the_second_one_does_not() {
+    let database = Cluster::shared(Version::V15).database("pool_drain");
+    let mut howdah = Config::simple(2, &database).listen("shutdown_timeout = \"60s\"").start();
+    let (mut busy, mut idle) = (login(&howdah, &database.name), login(&howdah, &database.name));
+    busy.query("BEGIN");
+    howdah.sigterm();
+    let end = idle.read_to_end();
+    assert_eq!(error_code(&end).as_deref(), Some("57P01"));
+    assert_eq!(busy.value("SELECT 'still'"), "still");
+    let refused = std::net::TcpStream::connect(("127.0.0.1", howdah.port));
+    assert!(refused.is_err(), "it still listens");
+    let commit = [busy.query("COMMIT"), busy.read_to_end()].concat();
+    assert_eq!(tags(&commit), "CZE");
+    assert!(howdah.wait().success());
+
+    let mut howdah = Config::simple(2, &database).listen("shutdown_timeout = \"60s\"").start();
+    let mut busy = login(&howdah, &database.name);
+    busy.query("BEGIN");
+    howdah.sigterm();
+    howdah.wait_for_log("SIGTERM");
+    howdah.sigterm();
+    assert_eq!(error_code(&busy.read_to_end()).as_deref(), Some("57P01"));
+    assert!(howdah.wait().success());
+    wait_until("the server has rolled back", || database.backends().is_empty());
+}
+
+#[test]
+fn pool_modes_keep_their_promises() {
+    let database = Cluster::shared(Version::V15).database("pool_modes");
+    let howdah = Config::new(1)
+        .database_as("session", &database, "pool_mode = \"session\"")
+        .database_as("statement", &database, "pool_mode = \"statement\"")
+        .user("app")
+        .start();
+    let mut one = login(&howdah, "session");
+    one.query("SET work_mem = '99MB'; CREATE TEMP TABLE mine (a int); PREPARE p AS SELECT 5");
+    assert_eq!(one.value("SHOW work_mem"), "99MB");
+    assert_eq!(one.value("EXECUTE p"), "5");
+    let pid = one.value("SELECT pg_backend_pid()");
+    drop(one);
+    // The same server connection, as if it were new.
+    wait_until("the connection is back", || {
+        let mut two = login(&howdah, "session");
+        assert_eq!(two.value("SHOW work_mem"), "4MB");
+        two.value("SELECT pg_backend_pid()") == pid
+    });
+    let mut statement = login(&howdah, "statement");
+    assert_eq!(statement.value("SELECT 1"), "1");
+    statement.send(&[query("BEGIN")]);
+    assert_eq!(error_code(&statement.read_to_end()).as_deref(), Some("0A000"));
+    assert_eq!(login(&howdah, "statement").value("SELECT 2"), "2");
+}
+
+#[test]
+fn large_copies_and_rows_stream_through_bounded_memory() {
+    let database = Cluster::shared(Version::V15).database("pool_large");
+    database.query("CREATE TABLE big (t text); ALTER TABLE big OWNER TO app");
+    let howdah = Config::simple(1, &database).start();
+    let mut wire = login(&howdah, &database.name);
+    wire.send(&[query("COPY big FROM STDIN")]);
+    wire.read_until(b'G');
+    // In frames of every size, and 100 MB in all: lines of 1,000 bytes.
+    let lines = [vec![b'x'; 999], vec![b'\n']].concat().repeat(1000);
+    for round in 0..100 {
+        let size = [7, 1000, 65_536, 1_000_000][round % 4];
+        let frames: Vec<_> = lines.chunks(size).map(copy_data).collect();
+        wire.send(&frames);
+    }
+    wire.send(&[copy_done()]);
+    assert_eq!(tags(&wire.read_until(b'Z')), "CZ");
+    assert_eq!(wire.value("SELECT count(*) || ' ' || sum(length(t)) FROM big"), "100000 99900000");
+    // A parameter and a row of 60 MB.
+    let long = "y".repeat(60 << 20);
+    let answer =
+        wire.exchange(&[parse("", "SELECT $1::text"), bind("", "", &[Some(&long)]), execute("", 0), sync()]);
+    assert_eq!(tags(&answer), "12DCZ");
+    assert_eq!(answer[2].row()[0].as_deref(), Some(long.as_str()));
+    wire.send(&[query("COPY big TO STDOUT")]);
+    let out: usize = wire.read_until(b'Z').iter().filter(|m| m.tag == b'd').map(|m| m.body.len()).sum();
+    assert_eq!(out, 100_000_000);
+    let rss = howdah.rss_kib();
+    assert!(rss < 64 << 10, "{rss} KiB");
+}
+
+#[test]
+fn a_client_that_only_sends_is_held_back() {
+    let database = Cluster::shared(Version::V15).database("pool_flood");
+    let howdah = Config::simple(1, &database).start();
+    for frame in [sync(), close_statement("x"), query("")] {
+        let mut flood = login(&howdah, &database.name);
+        let many = frame.repeat(20_000);
+        // It never reads: at some point nobody takes its bytes any more.
+        let patience = std::time::Duration::from_millis(500);
+        assert!((0..2000).any(|_| !flood.try_send_within(&many, patience)), "everything was taken");
+        let rss = howdah.rss_kib();
+        assert!(rss < 64 << 10, "{rss} KiB");
+    }
+    assert_eq!(login(&howdah, &database.name).value("SELECT 1"), "1");
+}
+
+#[test]
+fn connects_do_not_exceed_what_is_allowed_and_nobody_starves() {
+    let database = Cluster::shared(Version::V15).database("pool_limits");
+    let howdah = Config::simple(10, &database).pool("max_db_connections = 3").start();
+    let most = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let (port, name) = (howdah.port, database.name.clone());
+            thread::spawn(move || {
+                let mut wire = Wire::login(("127.0.0.1", port), "app", &name);
+                for _ in 0..20 {
+                    assert_eq!(tags(&wire.query("SELECT pg_sleep(0.001)")), "TDCZ");
+                }
+            })
+        })
+        .collect();
+    while clients.iter().any(|client| !client.is_finished()) {
+        most.fetch_max(database.backends().len(), Ordering::SeqCst);
+    }
+    clients.into_iter().for_each(|client| client.join().expect("a client failed"));
+    assert!(most.load(Ordering::SeqCst) <= 3, "{most:?} connections");
+}
