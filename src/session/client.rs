@@ -308,8 +308,10 @@ impl ClientSession {
             let there = statement.is_none_or(|s| server.statements.has(s.id));
             // Outside of a transaction, what is prepared for its use alone fails like its use.
             let own = |e: &Expect| e.names(name) || e.undo.is_none() && !in_transaction;
-            server.is_in_doubt(|e| e.names(name), |e| there && (e.statement.is_some() || name.is_empty() && e.shown))
-                || statement.is_some_and(|s| server.is_in_doubt(|e| e.prepares(s.id), own))
+            server.is_in_doubt(
+                |e| e.names(name),
+                |e| there && (e.statement.is_some() || name.is_empty() && e.shown),
+            ) || statement.is_some_and(|s| server.is_in_doubt(|e| e.prepares(s.id), own))
         };
         match tag {
             front::PARSE => wire::parse(body).is_ok_and(|parse| {
@@ -350,11 +352,10 @@ impl ClientSession {
             _ => given.body,
         };
         let traits = (self.mode != Mode::Exclusive).then(|| sql::traits(text, self.standard_strings));
-        if let Some(sql::Deallocate::Word(_) | sql::Deallocate::Quoted(_)) = traits.and_then(|t| t.deallocate) {
-            if self.mode == Mode::Pooled && to.server.owes_batch() {
-                to.server.doubt = true;
-                return Ok(Verdict::Wait);
-            }
+        let one = traits.is_some_and(|t| t.deallocate.is_some_and(|which| which != sql::Deallocate::All));
+        if one && self.mode == Mode::Pooled && to.server.owes_batch() {
+            to.server.doubt = true;
+            return Ok(Verdict::Wait);
         }
         to.server.replay_ok = false;
         to.server.worn |= to.server.unsynced;
@@ -421,7 +422,8 @@ impl ClientSession {
             let undo = Undo::Unnamed(self.statements.unnamed.clone());
             to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
             let name = String::from_utf8_lossy(parse.name);
-            return Ok(self.fail(PgError::error("42P05", format!("prepared statement \"{name}\" already exists")), to));
+            return Ok(self
+                .fail(PgError::error("42P05", format!("prepared statement \"{name}\" already exists")), to));
         }
         if !self.statements.has_room(parse.body.len()) {
             let error = PgError::error("54000", "too many prepared statements in this session")

@@ -82,14 +82,10 @@ impl Model {
 
     /// Names of prepared statements, sorted.
     pub(super) fn prepared(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.statements.keys().map(|n| String::from_utf8_lossy(n).into()).collect();
-        names.sort();
-        names
-    }
-
-    /// It ignores all up to the next Sync.
-    pub(super) fn skips(&self) -> bool {
-        self.skip
+        let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
+        let mut all: Vec<_> = self.statements.keys().filter(|name| !name.is_empty()).map(text).collect();
+        all.sort();
+        all
     }
 
     /// As a failover or another's `DISCARD ALL` does.
@@ -270,7 +266,9 @@ impl Model {
     fn send_rows(&mut self, text: &str, rows: Option<Rows>) {
         if let Some(rows) = rows {
             let count = rows.len();
-            rows.iter().for_each(|row| self.say(back::DATA_ROW, row));
+            for row in rows {
+                self.say(back::DATA_ROW, &row);
+            }
             self.complete(&format!("{} {count}", text.split(' ').next().unwrap_or_default()));
         }
     }
@@ -358,9 +356,7 @@ impl Model {
     fn portal(&self, name: &[u8]) -> Result<Portal, Failure> {
         match self.portals.get(name) {
             Some(portal) => Ok(portal.clone()),
-            None => {
-                failure("34000", format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)))
-            }
+            None => failure("34000", format!("portal \"{}\" does not exist", String::from_utf8_lossy(name))),
         }
     }
 
@@ -426,8 +422,24 @@ impl Model {
     /// What the parser refuses.
     fn check(&self, text: &str) -> Result<(), Failure> {
         const WORDS: [&str; 18] = [
-            "", "SELECT", "SHOW", "INSERT", "DIVIDE", "BEGIN", "COMMIT", "ROLLBACK", "SET", "RESET", "COPY", "DEALLOCATE",
-            "DISCARD", "NOTICE", "ALTER", "CALL", "LISTEN", "WRONG",
+            "",
+            "SELECT",
+            "SHOW",
+            "INSERT",
+            "DIVIDE",
+            "BEGIN",
+            "COMMIT",
+            "ROLLBACK",
+            "SET",
+            "RESET",
+            "COPY",
+            "DEALLOCATE",
+            "DISCARD",
+            "NOTICE",
+            "ALTER",
+            "CALL",
+            "LISTEN",
+            "WRONG",
         ];
         let word = text.split([' ', '/']).next().unwrap_or_default();
         if WORDS.contains(&word) {

@@ -107,9 +107,11 @@ fn copy_in(simple: bool, early: bool, well: bool) -> Vec<u8> {
         [rig::parse("", text), rig::bind("", "", &[]), rig::execute("", 0)].concat()
     };
     let early = if early { rig::sync() } else { Vec::new() };
-    let data = rig::copy_data("some data, more than the beginning of a frame, so that it streams: 1234567890");
+    let data =
+        rig::copy_data("some data, more than the beginning of a frame, so that it streams: 1234567890");
     let end = if well { rig::bare(front::COPY_DONE) } else { rig::copy_fail() };
-    let after = if simple { Vec::new() } else { [rig::sync(), rig::parse("", "SELECT 1"), rig::sync()].concat() };
+    let after =
+        if simple { Vec::new() } else { [rig::sync(), rig::parse("", "SELECT 1"), rig::sync()].concat() };
     [begin, early, data, end, after].concat()
 }
 
@@ -154,7 +156,12 @@ fn direct(startup: &[(&str, &str)], bytes: &[u8]) -> Vec<Message> {
 }
 
 /// Clients share servers; `steps` says whose bytes come next and how many, or which server's answer.
-fn pooled(startups: &[&[(&str, &str)]], scripts: &[Vec<u8>], statements: usize, steps: &[u16]) -> Vec<Vec<Message>> {
+fn pooled(
+    startups: &[&[(&str, &str)]],
+    scripts: &[Vec<u8>],
+    statements: usize,
+    steps: &[u16],
+) -> Vec<Vec<Message>> {
     let mut rig = Rig::new(Mode::Pooled, startups, scripts.len(), statements);
     let mut sent = vec![0; scripts.len()];
     for step in steps {
@@ -226,7 +233,8 @@ proptest! {
 
 #[test]
 fn a_pipeline_is_answered_in_order() {
-    let script: Vec<Op> = (0..40).map(|n| if n % 7 == 3 { Op::Run(1, 4, true) } else { Op::Again(n % 4) }).collect();
+    let script: Vec<Op> =
+        (0..40).map(|n| if n % 7 == 3 { Op::Run(1, 4, true) } else { Op::Again(n % 4) }).collect();
     let bytes = bytes(&script);
     let got = pooled(&[&[]], std::slice::from_ref(&bytes), 2, &[]);
     assert_eq!(readable(&got[0]), readable(&direct(&[], &bytes)));

@@ -25,14 +25,26 @@ pub(super) fn cut(side: Side, mut bytes: &[u8]) -> Vec<Message> {
     all
 }
 
+/// A text, its scope, and whether strings are standard.
+type Key = (Vec<u8>, u64, bool);
+
 /// Equal texts are one statement, as the pool has it.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    known: RefCell<HashMap<(Vec<u8>, u64, bool), Weak<Statement>>>,
+    known: RefCell<HashMap<Key, Weak<Statement>>>,
     next: Cell<u64>,
 }
 
 impl Table {
+    /// Forgets statements that nobody has.
+    pub(super) fn sweep(&self) {
+        self.known.borrow_mut().retain(|_, known| known.strong_count() > 0);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.borrow().len()
+    }
+
     fn id(&self) -> u64 {
         self.next.set(self.next.get() + 1);
         self.next.get()
@@ -95,7 +107,12 @@ pub(super) struct Rig {
 
 impl Rig {
     /// `startups`: one client each.
-    pub(super) fn new(mode: Mode, startups: &[&[(&str, &str)]], servers: usize, max_statements: usize) -> Self {
+    pub(super) fn new(
+        mode: Mode,
+        startups: &[&[(&str, &str)]],
+        servers: usize,
+        max_statements: usize,
+    ) -> Self {
         let client = |startup: &&[(&str, &str)]| Client {
             front: ClientSession::new(mode, Arc::new(Settings::new(startup.iter().copied()))),
             inbox: Vec::new(),
@@ -189,7 +206,9 @@ impl Rig {
     fn holds(&self, c: usize) -> bool {
         let client = &self.clients[c];
         client.server.is_some_and(|s| {
-            client.preparing != Preparing::Done || self.servers[s].session.holds() || self.tells_late(s, client)
+            client.preparing != Preparing::Done
+                || self.servers[s].session.holds()
+                || self.tells_late(s, client)
         })
     }
 
