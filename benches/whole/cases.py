@@ -9,6 +9,7 @@ from proc import Failed, WrongUsage
 from servers import DATABASE, SCRAM_USER, USER, client_environment
 
 IDLE_CLIENTS = 5000
+STATEMENTS = 1_000_000
 COPY_ROWS = 1_000_000
 COPY_SQL = f"COPY (SELECT repeat('x', 1000) FROM generate_series(1, {COPY_ROWS})) TO STDOUT"
 COPY_BYTES = COPY_ROWS * 1001
@@ -190,6 +191,28 @@ class Stream(Case):
             raise Failed(f"the row had {got} bytes instead of {ROW_BYTES}")
 
 
+class Statements(Case):
+    """A million distinct prepared statements, each closed after one use: what is left in memory."""
+
+    fresh = True
+    most_rounds = 1
+
+    def suits(self, target):
+        return target.pools and target.name == "howdah"
+
+    def warm(self, target):
+        wire.close(wire.open_clients(target.port, USER, DATABASE, 4))
+
+    def sample(self, target):
+        wire.prepare_many(target.port, USER, DATABASE, STATEMENTS // 10)
+        before = proc.memory_kib(target.pid, "VmRSS")
+        started = time.monotonic()
+        wire.prepare_many(target.port, USER, DATABASE, STATEMENTS)
+        rate = STATEMENTS / (time.monotonic() - started)
+        after = proc.memory_kib(target.pid, "VmRSS")
+        return {"growth_mb": (after - before) / 1024, "per_second": rate}
+
+
 CASES = {
     "simple32": lambda server, options: Throughput(server, options, "simple"),
     "prepared32": lambda server, options: Throughput(server, options, "prepared"),
@@ -199,6 +222,7 @@ CASES = {
     "connect-scram": lambda server, options: Connect(server, options, scram=True),
     "idle5000": Idle,
     "stream": Stream,
+    "statements": Statements,
 }
 GROUPS = {
     "latency1": ["latency1-simple", "latency1-prepared"],

@@ -58,6 +58,8 @@ ROWS = (
     Row("stream", "copy_peak_mb", "peak memory, COPY of 1 GB, MiB", "haproxy", most=64, unit="MiB"),
     Row("stream", "copy_mb_s", "COPY of 1 GB, MB/s", "haproxy", 0),
     Row("stream", "row_peak_mb", "peak memory, one row of 900 MiB, MiB", "haproxy", most=64, unit="MiB"),
+    Row("statements", "growth_mb", "memory after a million distinct prepared statements, MiB more", "pgbouncer", most=8, unit="MiB"),
+    Row("statements", "per_second", "distinct statements prepared, run and closed a second", "pgbouncer", 0),
     Row("stream", "row_mb_s", "one row of 900 MiB, MB/s", "haproxy", 0),
 )
 

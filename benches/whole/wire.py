@@ -103,6 +103,27 @@ def close(clients):
         sock.close()
 
 
+def _frame(kind, body):
+    return kind + struct.pack("!I", len(body) + 4) + body
+
+
+def prepare_many(port, user, database, count, batch=50):
+    """Parses, runs and closes so many statements, each with a text of its own, some Syncs in flight."""
+    (sock,) = open_clients(port, user, database, 1)
+    for first in range(0, count, batch):
+        frames = bytearray()
+        for n in range(first, min(first + batch, count)):
+            name = f"s{n}".encode() + b"\0"
+            frames += _frame(b"P", name + f"SELECT {n} AS n".encode() + b"\0\0\0")
+            frames += _frame(b"B", b"\0" + name + b"\0\0\0\0\0\0") + _frame(b"E", b"\0\0\0\0\0")
+            frames += _frame(b"C", b"S" + name)
+        sock.sendall(bytes(frames) + _frame(b"S", b""))
+        rows = _until_ready(sock)
+        if rows != min(batch, count - first):
+            raise Failed(f"{rows} rows instead of {batch}")
+    sock.close()
+
+
 def discard(port, user, database, sql):
     """Runs a query and throws its rows away as they arrive; returns the bytes of the rows."""
     (sock,) = open_clients(port, user, database, 1)

@@ -492,10 +492,7 @@ impl ServerSession {
     fn curable(&self, fields: &ErrorFields<'_>) -> Option<Arc<Statement>> {
         let head = self.expect.front()?;
         let used = matches!(head.kind, Kind::Bind | Kind::Describe);
-        // Neither does anything before it fails, so running the batch again is safe whatever was wrong; and a
-        // shared statement may be older than a type or column that it uses, which shows in many ways. Not
-        // tried again: cancels, limits and conflicts.
-        let stale = !matches!(fields.sqlstate.get(..2), Some(b"57" | b"53" | b"55" | b"40" | b"25"));
+        let stale = is_stale_plan(fields) || fields.sqlstate == b"26000";
         let again = self.replay_ok && !self.answered && self.status == b'I';
         if used && stale && again { head.statement.clone() } else { None }
     }
