@@ -313,7 +313,13 @@ impl Session {
             .hint("Use pool_mode = \"transaction\".")
             .into());
         }
-        if lease.kind() != Kind::Transaction || !lease.is_reusable() {
+        if !lease.is_reusable() {
+            return Ok(());
+        }
+        if lease.kind() != Kind::Transaction {
+            if lease.session.settings().id() != self.front.settings().id() {
+                self.prepare_settings(); // a DISCARD ALL has undone them
+            }
             return Ok(());
         }
         if lease.session.is_tainted() {

@@ -352,12 +352,10 @@ impl ClientSession {
             _ => given.body,
         };
         let traits = (self.mode != Mode::Exclusive).then(|| sql::traits(text, self.standard_strings));
-        if let Some(sql::Deallocate::Word(_) | sql::Deallocate::Quoted(_)) = traits.and_then(|t| t.deallocate)
-        {
-            if self.mode == Mode::Pooled && to.server.owes_batch() {
-                to.server.doubt = true;
-                return Ok(Verdict::Wait);
-            }
+        let one = traits.is_some_and(|t| t.deallocate.is_some_and(|which| which != sql::Deallocate::All));
+        if one && self.mode == Mode::Pooled && to.server.owes_batch() {
+            to.server.doubt = true;
+            return Ok(Verdict::Wait);
         }
         to.server.replay_ok = false;
         to.server.worn |= to.server.unsynced;

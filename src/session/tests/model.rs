@@ -82,14 +82,10 @@ impl Model {
 
     /// Names of prepared statements, sorted.
     pub(super) fn prepared(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.statements.keys().map(|n| String::from_utf8_lossy(n).into()).collect();
-        names.sort();
-        names
-    }
-
-    /// It ignores all up to the next Sync.
-    pub(super) fn skips(&self) -> bool {
-        self.skip
+        let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
+        let mut all: Vec<_> = self.statements.keys().filter(|name| !name.is_empty()).map(text).collect();
+        all.sort();
+        all
     }
 
     /// As a failover or another's `DISCARD ALL` does.
@@ -270,7 +266,9 @@ impl Model {
     fn send_rows(&mut self, text: &str, rows: Option<Rows>) {
         if let Some(rows) = rows {
             let count = rows.len();
-            rows.iter().for_each(|row| self.say(back::DATA_ROW, row));
+            for row in rows {
+                self.say(back::DATA_ROW, &row);
+            }
             self.complete(&format!("{} {count}", text.split(' ').next().unwrap_or_default()));
         }
     }
@@ -515,9 +513,9 @@ impl Model {
             }
             ["SET", name, value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
             ["RESET", name] => {
-                let name = name.trim_matches('"');
-                let value = self.defaults.get(name).cloned().unwrap_or_default();
-                self.settings.insert(name.to_owned(), value);
+                let name = name.replace('"', "");
+                let value = self.defaults.get(&name).cloned().unwrap_or_default();
+                self.settings.insert(name, value);
             }
             ["DEALLOCATE", "ALL"] => {
                 self.statements.clear();

@@ -25,14 +25,26 @@ pub(super) fn cut(side: Side, mut bytes: &[u8]) -> Vec<Message> {
     all
 }
 
+/// A text, its scope, and whether strings are standard.
+type Key = (Vec<u8>, u64, bool);
+
 /// Equal texts are one statement, as the pool has it.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    known: RefCell<HashMap<(Vec<u8>, u64, bool), Weak<Statement>>>,
+    known: RefCell<HashMap<Key, Weak<Statement>>>,
     next: Cell<u64>,
 }
 
 impl Table {
+    /// Forgets statements that nobody has.
+    pub(super) fn sweep(&self) {
+        self.known.borrow_mut().retain(|_, known| known.strong_count() > 0);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.borrow().len()
+    }
+
     fn id(&self) -> u64 {
         self.next.set(self.next.get() + 1);
         self.next.get()
