@@ -1,5 +1,5 @@
 //! What the hot path is made of, part by part: `cargo bench --bench parts`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::hint::black_box;
 use std::sync::Arc;
