@@ -27,6 +27,12 @@ impl std::fmt::Debug for CancelTarget {
 }
 
 impl CancelTarget {
+    /// A target that takes no connection, for tests: the socket's folder does not exist.
+    #[cfg(test)]
+    pub(super) fn nowhere(pid: u32) -> Self {
+        Self { host: "/nonexistent".to_owned(), port: 0, pid, secret: [0; 4].into() }
+    }
+
     /// The server's process that serves the connection.
     pub fn pid(&self) -> u32 {
         self.pid

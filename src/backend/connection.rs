@@ -171,6 +171,24 @@ impl Backend {
         }
     }
 
+    /// A connection over a pipe that has logged in already, for tests. Its cancel requests reach nobody.
+    #[cfg(test)]
+    pub(crate) fn over_pipe(
+        pipe: tokio::io::DuplexStream,
+        id: BackendId,
+        max_statements: usize,
+    ) -> Box<Self> {
+        let cancel = CancelTarget::nowhere(u32::try_from(id.0).unwrap_or_default());
+        Box::new(Self::new(
+            Stream::Pipe(Box::new(pipe)),
+            id,
+            cancel,
+            Parameters::from(vec![(b"TimeZone"[..].into(), b"UTC"[..].into())]),
+            max_statements,
+            0,
+        ))
+    }
+
     /// Its number.
     pub fn id(&self) -> BackendId {
         self.handle.id

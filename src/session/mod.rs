@@ -29,4 +29,4 @@ pub use settings::{Settings, is_settable};
 pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

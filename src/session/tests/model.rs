@@ -32,10 +32,10 @@ fn failure<T>(code: &'static str, text: impl Into<String>) -> Result<T, Failure>
 
 /// The server.
 #[derive(Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     statements: HashMap<Vec<u8>, Prepared>,
     portals: HashMap<Vec<u8>, Portal>,
-    pub(super) status: u8,
+    pub(crate) status: u8,
     skip: bool,
     /// Reading COPY data; true in the extended protocol.
     copy: Option<bool>,
@@ -46,16 +46,16 @@ pub(super) struct Model {
     before: Option<Vars>,
     reported: Vars,
     /// Changes with each `ALTER`; plans made before are stale.
-    pub(super) shape: u32,
+    pub(crate) shape: u32,
     input: Vec<u8>,
     /// Messages not delivered yet.
-    pub(super) out: std::collections::VecDeque<Vec<u8>>,
+    pub(crate) out: std::collections::VecDeque<Vec<u8>>,
     /// Frames that came: type and name or text.
-    pub(super) log: Vec<String>,
+    pub(crate) log: Vec<String>,
 }
 
 impl Model {
-    pub(super) fn new(startup: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(startup: &[(&str, &str)]) -> Self {
         let mut defaults = Vars::from([
             ("TimeZone".to_owned(), "UTC".to_owned()),
             ("application_name".to_owned(), String::new()),
@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// Names of prepared statements, sorted.
-    pub(super) fn prepared(&self) -> Vec<String> {
+    pub(crate) fn prepared(&self) -> Vec<String> {
         let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
         let mut all: Vec<_> = self.statements.keys().filter(|name| !name.is_empty()).map(text).collect();
         all.sort();
@@ -89,21 +89,21 @@ impl Model {
     }
 
     /// As a failover or another's `DISCARD ALL` does.
-    pub(super) fn forget_statements(&mut self) {
+    pub(crate) fn forget_statements(&mut self) {
         self.statements.clear();
     }
 
-    pub(super) fn setting(&self, name: &str) -> &str {
+    pub(crate) fn setting(&self, name: &str) -> &str {
         self.settings.get(name).map_or("", String::as_str)
     }
 
     /// All that the model has answered, as one piece.
-    pub(super) fn answers(&mut self) -> Vec<u8> {
+    pub(crate) fn answers(&mut self) -> Vec<u8> {
         self.out.drain(..).flatten().collect()
     }
 
     /// Takes bytes as they come.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         while let Some(head) = wire::header(Side::Frontend, &self.input).expect("only good frames go out") {
             if self.input.len() < head.len {

@@ -11,10 +11,10 @@ use crate::session::{
 use crate::wire::{self, Side, back, front};
 
 /// A message or frame: type and body.
-pub(super) type Message = (u8, Vec<u8>);
+pub(crate) type Message = (u8, Vec<u8>);
 
 /// A stream of messages, cut.
-pub(super) fn cut(side: Side, mut bytes: &[u8]) -> Vec<Message> {
+pub(crate) fn cut(side: Side, mut bytes: &[u8]) -> Vec<Message> {
     let mut all = Vec::new();
     while let Some(head) = wire::header(side, bytes).expect("good messages") {
         let (message, rest) = bytes.split_at_checked(head.len).expect("whole messages");
@@ -30,18 +30,18 @@ type Key = (Vec<u8>, u64, bool);
 
 /// Equal texts are one statement, as the pool has it.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     known: RefCell<HashMap<Key, Weak<Statement>>>,
     next: Cell<u64>,
 }
 
 impl Table {
     /// Forgets statements that nobody has.
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.known.borrow_mut().retain(|_, known| known.strong_count() > 0);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.known.borrow().len()
     }
 
@@ -68,9 +68,9 @@ impl Intern for Table {
 }
 
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) session: ServerSession,
-    pub(super) model: Model,
+pub(crate) struct Server {
+    pub(crate) session: ServerSession,
+    pub(crate) model: Model,
     owner: Option<usize>,
 }
 
@@ -82,32 +82,32 @@ enum Preparing {
 }
 
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) front: ClientSession,
+pub(crate) struct Client {
+    pub(crate) front: ClientSession,
     inbox: Vec<u8>,
     /// Bytes of the frame in passing still to come, and whether the server gets them.
     streaming: (usize, bool),
     seen: Vec<u8>,
-    pub(super) server: Option<usize>,
+    pub(crate) server: Option<usize>,
     preparing: Preparing,
 }
 
 /// Clients and servers.
 #[derive(Debug)]
-pub(super) struct Rig {
-    pub(super) clients: Vec<Client>,
-    pub(super) servers: Vec<Server>,
-    pub(super) intern: Table,
+pub(crate) struct Rig {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) intern: Table,
     max_statements: usize,
     /// Which free server is next.
-    pub(super) turn: usize,
+    pub(crate) turn: usize,
     /// A Query or Bind is judged when so much of it is there.
-    pub(super) beginning: usize,
+    pub(crate) beginning: usize,
 }
 
 impl Rig {
     /// `startups`: one client each.
-    pub(super) fn new(
+    pub(crate) fn new(
         mode: Mode,
         startups: &[&[(&str, &str)]],
         servers: usize,
@@ -132,18 +132,18 @@ impl Rig {
     }
 
     /// One client and one server.
-    pub(super) fn one(max_statements: usize) -> Self {
+    pub(crate) fn one(max_statements: usize) -> Self {
         Self::new(Mode::Pooled, &[&[]], 1, max_statements)
     }
 
     /// The client's bytes come.
-    pub(super) fn send(&mut self, c: usize, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, c: usize, bytes: &[u8]) {
         self.clients[c].inbox.extend_from_slice(bytes);
         self.judge(c);
     }
 
     /// All answers come, to every client.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let mut moved = true;
         while moved {
             moved = false;
@@ -161,12 +161,12 @@ impl Rig {
     }
 
     /// What the client got so far.
-    pub(super) fn take(&mut self, c: usize) -> Vec<Message> {
+    pub(crate) fn take(&mut self, c: usize) -> Vec<Message> {
         cut(Side::Backend, &std::mem::take(&mut self.clients[c].seen))
     }
 
     /// Sends, waits for all answers, and returns their types, errors with their SQLSTATE.
-    pub(super) fn ask(&mut self, c: usize, bytes: &[u8]) -> String {
+    pub(crate) fn ask(&mut self, c: usize, bytes: &[u8]) -> String {
         self.send(c, bytes);
         self.settle();
         words(&self.take(c))
@@ -288,14 +288,14 @@ impl Rig {
     }
 
     /// The server's next message reaches its client. False when there is none.
-    pub(super) fn deliver(&mut self, s: usize) -> bool {
+    pub(crate) fn deliver(&mut self, s: usize) -> bool {
         let Some(message) = self.servers[s].model.out.pop_front() else { return false };
         self.pass(s, &message).expect("the model keeps the protocol");
         true
     }
 
     /// A message comes from a server.
-    pub(super) fn pass(&mut self, s: usize, message: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn pass(&mut self, s: usize, message: &[u8]) -> Result<(), Violation> {
         let c = self.clients.iter().position(|client| client.server == Some(s)).expect("it is somebody's");
         let (client, server) = (&mut self.clients[c], &mut self.servers[s]);
         match server.session.on_backend(&mut client.front, message[0], &message[5..])? {
@@ -369,7 +369,7 @@ fn server(max_statements: usize) -> Server {
 }
 
 /// Types of messages, errors with their SQLSTATE, `ReadyForQuery` with its status: `1 2 D C ZI`.
-pub(super) fn words(messages: &[Message]) -> String {
+pub(crate) fn words(messages: &[Message]) -> String {
     let word = |(tag, body): &Message| match *tag {
         back::ERROR => format!("E{}", String::from_utf8_lossy(wire::ErrorFields::read(body).sqlstate)),
         back::READY => format!("Z{}", body[0] as char),
@@ -380,13 +380,13 @@ pub(super) fn words(messages: &[Message]) -> String {
 
 // --- frames ---------------------------------------------------------------------------------------------
 
-pub(super) fn parse(name: &str, text: &str) -> Vec<u8> {
+pub(crate) fn parse(name: &str, text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     wire::parse_into(&mut out, name.as_bytes(), format!("{text}\0\0\0").as_bytes());
     out
 }
 
-pub(super) fn bind(portal: &str, name: &str, args: &[&str]) -> Vec<u8> {
+pub(crate) fn bind(portal: &str, name: &str, args: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     wire::frame(&mut out, front::BIND, |out| {
         out.extend_from_slice(format!("{portal}\0{name}\0\0\0").as_bytes());
@@ -407,16 +407,16 @@ fn target(tag: u8, kind: char, name: &str) -> Vec<u8> {
 }
 
 /// Describe of a statement (`S`) or portal (`P`).
-pub(super) fn describe(kind: char, name: &str) -> Vec<u8> {
+pub(crate) fn describe(kind: char, name: &str) -> Vec<u8> {
     target(front::DESCRIBE, kind, name)
 }
 
 /// Close of a statement (`S`) or portal (`P`).
-pub(super) fn close(kind: char, name: &str) -> Vec<u8> {
+pub(crate) fn close(kind: char, name: &str) -> Vec<u8> {
     target(front::CLOSE, kind, name)
 }
 
-pub(super) fn execute(portal: &str, most: u32) -> Vec<u8> {
+pub(crate) fn execute(portal: &str, most: u32) -> Vec<u8> {
     let mut out = Vec::new();
     wire::frame(&mut out, front::EXECUTE, |out| {
         out.extend_from_slice(portal.as_bytes());
@@ -426,34 +426,34 @@ pub(super) fn execute(portal: &str, most: u32) -> Vec<u8> {
     out
 }
 
-pub(super) fn query(text: &str) -> Vec<u8> {
+pub(crate) fn query(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     wire::query(&mut out, text.as_bytes());
     out
 }
 
 /// A frame without a body, such as Sync or Flush.
-pub(super) fn bare(tag: u8) -> Vec<u8> {
+pub(crate) fn bare(tag: u8) -> Vec<u8> {
     vec![tag, 0, 0, 0, 4]
 }
 
-pub(super) fn sync() -> Vec<u8> {
+pub(crate) fn sync() -> Vec<u8> {
     bare(front::SYNC)
 }
 
-pub(super) fn copy_data(text: &str) -> Vec<u8> {
+pub(crate) fn copy_data(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     wire::frame(&mut out, front::COPY_DATA, |out| out.extend_from_slice(text.as_bytes()));
     out
 }
 
-pub(super) fn copy_fail() -> Vec<u8> {
+pub(crate) fn copy_fail() -> Vec<u8> {
     let mut out = Vec::new();
     wire::frame(&mut out, front::COPY_FAIL, |out| out.extend_from_slice(b"no more\0"));
     out
 }
 
 /// Bind, Execute and Sync of a named statement without parameters.
-pub(super) fn run(name: &str) -> Vec<u8> {
+pub(crate) fn run(name: &str) -> Vec<u8> {
     [bind("", name, &[]), execute("", 0), sync()].concat()
 }
