@@ -156,11 +156,13 @@ impl Session {
         if !self.handle.poll_wishes(cx) {
             return Ok(());
         }
-        if self.handle.has_wish(Wish::End)
-            || (self.handle.has_wish(Wish::Drain)
-                && matches!(self.stage, Stage::Resting)
-                && self.streaming == 0)
-        {
+        let at_rest = match &self.stage {
+            Stage::Resting => self.streaming == 0,
+            Stage::Waiting(_) => false,
+            // Session mode: the connection is the client's, but nothing runs on it.
+            Stage::Leased(lease) => lease.kind() != Kind::Transaction && lease.is_reusable(),
+        };
+        if self.handle.has_wish(Wish::End) || (at_rest && self.handle.has_wish(Wish::Drain)) {
             return Err(PgError::fatal("57P01", "terminating connection due to administrator command")
                 .detail("The proxy is shutting down.")
                 .into());

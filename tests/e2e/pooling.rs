@@ -301,6 +301,18 @@ fn sigterm_lets_transactions_end_and_the_second_one_does_not() {
 }
 
 #[test]
+fn sigterm_ends_a_session_mode_client_that_is_in_no_transaction() {
+    let database = Cluster::shared(Version::V15).database("pool_drain_session");
+    let mut howdah =
+        Config::new(1).database_as("session", &database, "pool_mode = \"session\"").user("app").start();
+    let mut client = login(&howdah, "session");
+    assert_eq!(client.value("SELECT 1"), "1");
+    howdah.sigterm();
+    assert_eq!(error_code(&client.read_to_end()).as_deref(), Some("57P01"));
+    assert!(howdah.wait().success());
+}
+
+#[test]
 fn pool_modes_keep_their_promises() {
     let database = Cluster::shared(Version::V15).database("pool_modes");
     let howdah = Config::new(1)
