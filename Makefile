@@ -37,6 +37,7 @@ unit:
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --lib --bins --no-tests=pass; \
 	else $(CARGO) test --lib --bins; fi
+	$(CARGO) test --quiet --test cli
 	$(CARGO) test --quiet --doc
 
 # One process, so that its tests share one cluster of each version. Few threads: each test is many
@@ -51,6 +52,7 @@ release:
 	$(CARGO) build --release
 
 bench: deps release
+	$(CARGO) bench --bench parts -- --quick --noplot
 	python3 benches/whole/bench.py --howdah $(TARGET)/release/howdah
 
 clean:

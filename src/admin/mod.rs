@@ -10,6 +10,3 @@
 mod http;
 
 pub use http::{Status, serve};
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,3 @@ mod run;
 mod workers;
 
 pub use cli::main;
-
-#[cfg(test)]
-mod tests;

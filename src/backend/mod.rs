@@ -19,6 +19,3 @@ mod login;
 pub use cancel::CancelTarget;
 pub use connect::{ConnectError, Connecting, Connector, Credential, ServerConfig};
 pub use connection::{Backend, BackendHandle, Loss};
-
-#[cfg(test)]
-mod tests;

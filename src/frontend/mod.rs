@@ -18,6 +18,3 @@ mod params;
 
 pub use accounts::Accounts;
 pub use arrive::{Arrival, LoggedIn, Rejected, arrive};
-
-#[cfg(test)]
-mod tests;

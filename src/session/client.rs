@@ -4,7 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::expect::{Expect, Kind, Undo};
-use super::server::{ServerSession, is_reserved};
+use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
+use super::server::ServerSession;
 use super::settings::Settings;
 use super::statement::{ClientStatements, Intern, Statement};
 use crate::sql;
@@ -44,32 +45,32 @@ pub enum Verdict {
 /// What travels with one client from server connection to server connection.
 #[derive(Debug)]
 pub struct ClientSession {
-    mode: Mode,
-    standard_strings: bool,
+    pub(super) mode: Mode,
+    pub(super) standard_strings: bool,
     /// A frame was refused before any server saw its batch: drop all up to its Sync.
     skip_until_sync: bool,
-    statements: ClientStatements,
+    pub(super) statements: ClientStatements,
     pub(super) settings: Arc<Settings>,
     /// What the client asked for when it connected: `DISCARD ALL` goes back to it.
     startup: Arc<Settings>,
     /// Stands for `search_path`: the same text means another statement under another one.
-    scope: u64,
+    pub(super) scope: u64,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
-struct Given<'a> {
-    frame: &'a [u8],
-    body: &'a [u8],
-    whole: bool,
-    len: usize,
+pub(super) struct Given<'a> {
+    pub(super) frame: &'a [u8],
+    pub(super) body: &'a [u8],
+    pub(super) whole: bool,
+    pub(super) len: usize,
 }
 
 /// Where a judged frame's consequences go.
-struct To<'a> {
-    server: &'a mut ServerSession,
-    out: &'a mut Vec<u8>,
-    replies: &'a mut Vec<u8>,
-    intern: &'a dyn Intern,
+pub(super) struct To<'a> {
+    pub(super) server: &'a mut ServerSession,
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) replies: &'a mut Vec<u8>,
+    pub(super) intern: &'a dyn Intern,
 }
 
 impl ClientSession {
@@ -295,41 +296,6 @@ impl ClientSession {
         Ok(())
     }
 
-    /// True for a frame of an extended batch when an error in an earlier one, of which nobody knows yet, could
-    /// change what its names stand for.
-    fn must_wait(&self, tag: u8, body: &[u8], to: &To<'_>) -> bool {
-        if self.mode != Mode::Pooled || !to.server.owes_batch() {
-            return false;
-        }
-        let server = &to.server;
-        let in_transaction = server.status() != b'I';
-        let used = |name: &[u8]| {
-            let statement = self.statements.get(name);
-            let there = statement.is_none_or(|s| server.statements.has(s.id));
-            // Outside of a transaction, what is prepared for its use alone fails like its use.
-            let own = |e: &Expect| e.names(name) || e.undo.is_none() && !in_transaction;
-            server.is_in_doubt(
-                |e| e.names(name),
-                |e| there && (e.statement.is_some() || name.is_empty() && e.shown),
-            ) || statement.is_some_and(|s| server.is_in_doubt(|e| e.prepares(s.id), own))
-        };
-        match tag {
-            front::PARSE => wire::parse(body).is_ok_and(|parse| {
-                // In a transaction that may have failed, a text that is known may still be refused.
-                let known = || to.intern.intern(parse.body, self.scope, self.standard_strings).id;
-                !parse.name.is_empty()
-                    && (in_transaction
-                        || server.is_in_doubt(|e| e.names(parse.name), |_| false)
-                        || server.is_in_doubt(|e| e.prepares(known()), |_| false))
-            }),
-            front::BIND => wire::bind_head(body).is_some_and(|bind| used(bind.statement)),
-            front::DESCRIBE => matches!(wire::target(body), Ok(Target::Statement(name)) if used(name)),
-            front::CLOSE => matches!(wire::target(body), Ok(Target::Statement(name)) if
-                server.is_in_doubt(|e| e.names(name), |_| false)),
-            _ => false,
-        }
-    }
-
     fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
@@ -401,189 +367,9 @@ impl ClientSession {
         to.server.push(entry, to.replies);
         verdict
     }
-
-    fn parse(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
-        if self.mode == Mode::Exclusive {
-            to.server.push(Expect::new(Kind::Parse, true), to.replies);
-            return Ok(Verdict::Forward);
-        }
-        let parse = wire::parse(given.body).map_err(malformed)?;
-        if parse.name.is_empty() {
-            return Ok(self.parse_unnamed(given, &parse, to));
-        }
-        if self.mode == Mode::PooledWithoutStatements {
-            let error = PgError::error("0A000", "named prepared statements are not supported by this pool")
-                .hint("Set max_prepared_statements above 0, or pool_mode = \"session\".");
-            return Ok(self.fail(error, to));
-        }
-        if self.statements.get(parse.name).is_some() {
-            // The server judges the text first, under no name: another's text must never get a name of ours.
-            wire::parse_into(to.out, b"", parse.body);
-            let undo = Undo::Unnamed(self.statements.unnamed.clone());
-            to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
-            let name = String::from_utf8_lossy(parse.name);
-            return Ok(self
-                .fail(PgError::error("42P05", format!("prepared statement \"{name}\" already exists")), to));
-        }
-        if !self.statements.has_room(parse.body.len()) {
-            let error = PgError::error("54000", "too many prepared statements in this session")
-                .hint("Close statements that are not used any more.");
-            return Ok(self.fail(error, to));
-        }
-        let statement = to.intern.intern(parse.body, self.scope, self.standard_strings);
-        let undo = Undo::Undefine(parse.name.into());
-        self.statements.insert(parse.name, Arc::clone(&statement));
-        if !to.server.statements.touch(statement.id) {
-            prepare(&statement, Expect::new(Kind::Parse, true).undo(undo), to);
-        } else if to.server.status() == b'E' && !statement.ends_transaction {
-            // In a failed transaction the server refuses most texts; only it can say so.
-            wire::parse_into(to.out, b"", parse.body);
-            to.server.unnamed = None;
-            to.server.push(Expect::new(Kind::Parse, true).undo(undo), to.replies);
-        } else {
-            let mut entry = Expect::new(Kind::Synthetic(back::PARSE_COMPLETE), true).undo(undo);
-            entry.replay_end = to.server.replay.len();
-            to.server.push(entry, to.replies);
-        }
-        Ok(Verdict::Rewritten(given.len))
-    }
-
-    fn parse_unnamed(&mut self, given: &Given<'_>, parse: &wire::Parse<'_>, to: &mut To<'_>) -> Verdict {
-        let mut verdict = Verdict::Forward;
-        let statement = to.intern.unnamed(parse.body, self.standard_strings);
-        if statement.deallocates_one {
-            let which = sql::traits(parse.query, self.standard_strings).deallocate;
-            if which.is_some_and(|which| self.statements.remove(&which.name()).is_some()) {
-                prepare_dummy(to);
-                let mut body = DEALLOCATE_DUMMY.to_vec();
-                body.extend_from_slice(&[0, 0, 0]);
-                wire::parse_into(to.out, b"", &body);
-                verdict = Verdict::Rewritten(given.len);
-            }
-        }
-        let before = self.statements.unnamed.replace(Arc::clone(&statement));
-        to.server.unnamed = Some(statement.id);
-        to.server.push(Expect::new(Kind::Parse, true).undo(Undo::Unnamed(before)), to.replies);
-        verdict
-    }
-
-    fn bind(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
-        if self.mode == Mode::Exclusive {
-            to.server.push(Expect::new(Kind::Bind, true), to.replies);
-            return Ok(Verdict::Forward);
-        }
-        let Some(bind) = wire::bind_head(given.body) else {
-            return Err(PgError::protocol_violation("Bind: names are not terminated"));
-        };
-        let Some(statement) = self.lookup(bind.statement, to) else {
-            to.server.push(Expect::new(Kind::Bind, true), to.replies);
-            return Ok(guard_bind(given, &bind, to));
-        };
-        to.server.tainted |= statement.changes_session;
-        to.server.barrier_at_sync |= statement.drops_all;
-        let unnamed = bind.statement.is_empty();
-        let name = if unnamed { &b""[..] } else { &statement.name };
-        let verdict = write_bind(given, &bind, name, to);
-        let mut entry = Expect::new(Kind::Bind, true);
-        if !unnamed {
-            entry = entry.statement(statement);
-        }
-        to.server.push(entry, to.replies);
-        Ok(verdict)
-    }
-
-    /// The statement that the client means, made present on the server; `None` if there is none, and then
-    /// the server has none of that name either.
-    fn lookup(&self, name: &[u8], to: &mut To<'_>) -> Option<Arc<Statement>> {
-        if !name.is_empty() {
-            let statement = Arc::clone(self.statements.get(name)?);
-            ensure(&statement, to);
-            return Some(statement);
-        }
-        let statement = self.statements.unnamed.clone();
-        if let Some(statement) = &statement {
-            if to.server.unnamed == Some(statement.id) {
-                return Some(Arc::clone(statement));
-            }
-            if !statement.body.is_empty() {
-                wire::parse_into(to.out, b"", &statement.body);
-                to.server.unnamed = Some(statement.id);
-                let undo = Undo::Unnamed(Some(Arc::clone(statement)));
-                to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
-                return Some(Arc::clone(statement));
-            }
-        }
-        // Whatever unnamed statement is left on the server, it is another client's.
-        wire::close_statement(to.out, b"");
-        to.server.unnamed = None;
-        to.server.push(Expect::new(Kind::Close, false), to.replies);
-        None
-    }
-
-    /// Makes the server raise an error here, where its place among the replies and its effect on the
-    /// transaction are as they should be, and shows `error` in its place.
-    fn fail(&self, error: PgError, to: &mut To<'_>) -> Verdict {
-        wire::parse_into(to.out, b"", b"howdah refuses this\0\0\0");
-        to.server.unnamed = None;
-        let mut entry = Expect::new(Kind::Parse, true).undo(Undo::Unnamed(self.statements.unnamed.clone()));
-        entry.error = Some(Box::new(error));
-        to.server.push(entry, to.replies);
-        Verdict::Rewritten(usize::MAX)
-    }
-
-    fn describe(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
-        let mut entry = Expect::new(Kind::Describe, true);
-        let mut verdict = Verdict::Forward;
-        if self.mode != Mode::Exclusive
-            && let Target::Statement(name) = wire::target(given.body).map_err(malformed)?
-        {
-            match self.lookup(name, to) {
-                Some(statement) if !name.is_empty() => {
-                    write_target(front::DESCRIBE, &statement.name, to);
-                    verdict = Verdict::Rewritten(given.len);
-                    entry = entry.statement(statement);
-                }
-                None if is_reserved(name) => {
-                    write_target(front::DESCRIBE, &foreign(name), to);
-                    verdict = Verdict::Rewritten(given.len);
-                }
-                _ => {}
-            }
-        }
-        to.server.push(entry, to.replies);
-        Ok(verdict)
-    }
-
-    fn close(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
-        let target = wire::target(given.body).map_err(malformed)?;
-        let mut entry = Expect::new(Kind::Close, true);
-        match target {
-            Target::Statement(name) if self.mode != Mode::Exclusive && !name.is_empty() => {
-                // It stays on the server for others. Closing what does not exist is no error either.
-                let mut entry = Expect::new(Kind::Synthetic(back::CLOSE_COMPLETE), true);
-                entry.replay_end = to.server.replay.len();
-                if let Some(statement) = self.statements.remove(name) {
-                    entry = entry.undo(Undo::Define(name.into(), statement));
-                }
-                to.server.push(entry, to.replies);
-                return Ok(Verdict::Rewritten(given.len));
-            }
-            Target::Statement(_) if self.mode != Mode::Exclusive => {
-                entry = entry.undo(Undo::Unnamed(self.statements.unnamed.take()));
-                to.server.unnamed = None;
-            }
-            _ => {}
-        }
-        to.server.push(entry, to.replies);
-        Ok(Verdict::Forward)
-    }
 }
 
-/// A statement that exists only to be deallocated.
-const DUMMY: &[u8] = b"howdah_gone";
-const DEALLOCATE_DUMMY: &[u8] = b"DEALLOCATE howdah_gone";
-
-fn malformed(what: Malformed) -> PgError {
+pub(super) fn malformed(what: Malformed) -> PgError {
     PgError::protocol_violation(what.0)
 }
 
@@ -593,71 +379,4 @@ fn no_body(body: &[u8]) -> Result<(), PgError> {
     } else {
         Err(PgError::protocol_violation("bytes in a message that has no body"))
     }
-}
-
-/// Prepares the dummy; an empty text prepares in a failed transaction too.
-fn prepare_dummy(to: &mut To<'_>) {
-    wire::close_statement(to.out, DUMMY);
-    to.server.push(Expect::new(Kind::Close, false), to.replies);
-    wire::parse_into(to.out, DUMMY, &[0, 0, 0]);
-    to.server.push(Expect::new(Kind::Parse, false), to.replies);
-}
-
-fn evict(to: &mut To<'_>) {
-    while let Some(old) = to.server.statements.make_room() {
-        wire::close_statement(to.out, &old.name);
-        to.server.push(Expect::new(Kind::Close, false).statement(old), to.replies);
-    }
-}
-
-/// Prepares a statement on the server if it is not there.
-fn ensure(statement: &Arc<Statement>, to: &mut To<'_>) {
-    if !to.server.statements.touch(statement.id) {
-        prepare(statement, Expect::new(Kind::Parse, false), to);
-    }
-}
-
-/// Prepares a statement that is not there.
-fn prepare(statement: &Arc<Statement>, entry: Expect, to: &mut To<'_>) {
-    evict(to);
-    wire::parse_into(to.out, &statement.name, &statement.body);
-    to.server.statements.insert(Arc::clone(statement));
-    to.server.push(entry.statement(Arc::clone(statement)), to.replies);
-}
-
-/// A name that no server has, for a name of a client that looks like one of Howdah's.
-fn foreign(name: &[u8]) -> Vec<u8> {
-    [b"?", name].concat()
-}
-
-fn write_target(tag: u8, name: &[u8], to: &mut To<'_>) {
-    wire::frame(to.out, tag, |out| {
-        out.push(b'S');
-        out.extend_from_slice(name);
-        out.push(0);
-    });
-}
-
-/// A Bind of a statement that does not exist: the server says so, whatever the name.
-fn guard_bind(given: &Given<'_>, bind: &wire::Bind<'_>, to: &mut To<'_>) -> Verdict {
-    if is_reserved(bind.statement) {
-        write_bind(given, bind, &foreign(bind.statement), to)
-    } else {
-        Verdict::Forward
-    }
-}
-
-/// Writes the front of a Bind with another statement name; formats and parameters follow as they stand.
-fn write_bind(given: &Given<'_>, bind: &wire::Bind<'_>, name: &[u8], to: &mut To<'_>) -> Verdict {
-    if name == bind.statement {
-        return Verdict::Forward;
-    }
-    let word = given.len - 1 - bind.statement.len() + name.len();
-    to.out.push(front::BIND);
-    to.out.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_be_bytes());
-    to.out.extend_from_slice(bind.portal);
-    to.out.push(0);
-    to.out.extend_from_slice(name);
-    to.out.push(0);
-    Verdict::Rewritten(5 + bind.rest)
 }

@@ -17,7 +17,9 @@
 
 mod client;
 mod expect;
+mod failure;
 mod preamble;
+mod prepared;
 mod server;
 mod settings;
 mod statement;

@@ -1,0 +1,209 @@
+//! What an error makes of the frames in flight: which of them never happened, what is shown, and what runs again.
+
+use std::sync::Arc;
+
+use super::client::ClientSession;
+use super::expect::{Expect, Kind, Undo};
+use super::server::{Action, ServerSession, Violation};
+use super::statement::Statement;
+use crate::wire::{self, ErrorFields, back};
+
+impl ServerSession {
+    pub(super) fn on_error(&mut self, client: &mut ClientSession, body: &[u8]) -> Result<Action, Violation> {
+        let fields = ErrorFields::read(body);
+        if fields.ends_connection() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            return Ok(Action::Lost(text(fields.sqlstate), text(fields.message)));
+        }
+        let Some(head) = self.expect.front() else {
+            return Err(Violation("an error about nothing"));
+        };
+        self.copy_in = false;
+        let kind = head.kind;
+        if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
+            let head = self.expect.front_mut();
+            let (replaced, undo) = head.map_or((None, None), |head| (head.error.take(), head.undo.take()));
+            if let Some(undo) = undo.filter(|undo| matches!(**undo, Undo::Define(..))) {
+                client.undo(&undo);
+            }
+            return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes())));
+        }
+        let stale = self.curable(&fields);
+        let Some(head) = self.expect.pop_front() else {
+            return Err(Violation("an error about nothing"));
+        };
+        self.skip_batch(client);
+        if stale.is_none() {
+            self.undo_failed(client, &head, &fields); // the first to be done is the last to be undone
+        }
+        if let Some(statement) = stale {
+            self.healing = Some(statement);
+            return Ok(Action::Swallow);
+        }
+        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes())))
+    }
+
+    /// The statement to prepare again, if this error says that it is stale and the batch can run again.
+    fn curable(&self, fields: &ErrorFields<'_>) -> Option<Arc<Statement>> {
+        let head = self.expect.front()?;
+        let used = matches!(head.kind, Kind::Bind | Kind::Describe);
+        let stale = is_stale_plan(fields) || fields.sqlstate == b"26000";
+        let again = self.replay_ok && !self.answered && self.status == b'I';
+        if used && stale && again { head.statement.clone() } else { None }
+    }
+
+    /// Takes back what the failed frame itself was thought to do.
+    fn undo_failed(&mut self, client: &mut ClientSession, head: &Expect, fields: &ErrorFields<'_>) {
+        let used = matches!(head.kind, Kind::Bind | Kind::Describe);
+        match (&head.statement, head.kind) {
+            // It is there under this name, so it is this text: the bookkeeping was behind.
+            (Some(_), Kind::Parse) if fields.sqlstate == b"42P05" => {}
+            (Some(statement), Kind::Parse) => self.statements.remove(statement.id),
+            // Not there, or not usable: the next use prepares it under a new eye.
+            (Some(statement), _) if used && fields.sqlstate == b"26000" => {
+                self.statements.remove(statement.id);
+            }
+            (Some(statement), _) if used && is_stale_plan(fields) => self.stale.push(Arc::clone(statement)),
+            _ => {}
+        }
+        match head.undo.as_deref() {
+            // A Parse drops the unnamed statement before it fails; but the client has its own yet, if the Parse
+            // was ours.
+            Some(Undo::Unnamed(before)) => {
+                self.undo_unnamed(client, before.clone().filter(|_| head.is_ours()));
+            }
+            Some(undo) => client.undo(undo),
+            None => {}
+        }
+    }
+
+    /// The server ignores all frames of this batch up to its Sync: nothing of them happened.
+    fn skip_batch(&mut self, client: &mut ClientSession) {
+        let sync = self.expect.iter().position(|e| e.kind == Kind::Sync);
+        self.discarding = sync.is_none();
+        if self.discarding {
+            // What raised it is skipped, and the Sync that ends the skipping must not wait for it.
+            self.barrier = false;
+            self.barrier_at_sync = false;
+            self.doubt = false;
+        }
+        let skipped = sync.unwrap_or(self.expect.len());
+        let mut unnamed = None;
+        for entry in self.expect.drain(..skipped).rev() {
+            if let (Kind::Parse | Kind::Close, Some(statement)) = (entry.kind, entry.statement) {
+                // Frames of later batches may have prepared it or not: close it, and know that it is not there.
+                self.statements.remove(statement.id);
+                self.stale.push(statement);
+            }
+            match entry.undo.as_deref() {
+                Some(Undo::Unnamed(before)) => unnamed = Some(before.clone()),
+                Some(undo) => client.undo(undo),
+                None => {}
+            }
+        }
+        if let Some(before) = unnamed {
+            self.undo_unnamed(client, before);
+        }
+    }
+
+    /// True when a frame must wait, because what it means hangs on an earlier batch whose answers are to come:
+    /// the last of the frames that `mentions` finds is in one, and something before it may fail, so that it is
+    /// skipped; or it may fail and that counts (`own_fate` says that it does not: what is asked about fails
+    /// with it).
+    pub(super) fn is_in_doubt(
+        &self,
+        mentions: impl Fn(&Expect) -> bool,
+        own_fate: impl Fn(&Expect) -> bool,
+    ) -> bool {
+        let Some(last) = self.expect.iter().rposition(mentions) else { return false };
+        let fallible = |e: &Expect| !matches!(e.kind, Kind::Close | Kind::CopyEnd | Kind::Synthetic(_));
+        self.expect.range(last..).any(Expect::ends_batch)
+            && (self.expect.range(..last).any(fallible)
+                || self.expect.get(last).is_some_and(|e| fallible(e) && !own_fate(e)))
+    }
+
+    /// Answers to an earlier batch are to come.
+    pub(super) fn owes_batch(&self) -> bool {
+        self.expect.iter().any(Expect::ends_batch)
+    }
+
+    /// The unnamed statement is what it was before; unless a frame of a later batch, which went out before
+    /// the error came, has made it another one.
+    fn undo_unnamed(&mut self, client: &mut ClientSession, before: Option<Arc<Statement>>) {
+        for entry in &mut self.expect {
+            let ours = entry.is_ours();
+            match entry.undo.as_deref_mut() {
+                Some(Undo::Unnamed(known)) => known.clone_from(&before),
+                _ if entry.kind != Kind::Query => continue,
+                _ => {} // drops it
+            }
+            if !ours {
+                return;
+            }
+        }
+        client.set_unnamed(before);
+        self.unnamed = None; // not known any more
+    }
+
+    fn shown_error(&mut self, client: &ClientSession, body: &[u8], replaced: Option<Vec<u8>>) -> Action {
+        if self.preparing {
+            let mut bytes = Vec::with_capacity(body.len() + 5);
+            wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(body));
+            self.preamble_error = Some(bytes);
+            return Action::Swallow;
+        }
+        self.answered = true;
+        if let Some(bytes) = replaced {
+            return Action::Replace(bytes);
+        }
+        // An error too long to be here whole names no statement in its message.
+        match client.rename_in(body).filter(|_| body.last() == Some(&0)) {
+            Some(body) => {
+                let mut bytes = Vec::with_capacity(body.len() + 5);
+                wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(&body));
+                Action::Replace(bytes)
+            }
+            None => Action::Pass,
+        }
+    }
+
+    /// True when an error was swallowed and the batch is about to run again; if no Sync is in flight, one
+    /// must go out to end the error first. Returns whether it was written.
+    pub fn begin_healing(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.healing.is_none() || !self.discarding {
+            return false;
+        }
+        wire::sync(out);
+        self.expect.push_back(Expect::new(Kind::Sync, false));
+        self.discarding = false;
+        true
+    }
+
+    /// Closes what turned out to be stale, ahead of the frames of a new batch.
+    pub(super) fn close_stale(&mut self, out: &mut Vec<u8>) {
+        for statement in std::mem::take(&mut self.stale) {
+            self.statements.remove(statement.id);
+            wire::close_statement(out, &statement.name);
+            self.expect.push_back(Expect::new(Kind::Close, false).statement(statement));
+        }
+    }
+
+    /// Closes the stale statement and returns the frames to judge again.
+    pub(super) fn take_replay(&mut self, out: &mut Vec<u8>) -> Vec<u8> {
+        if let Some(statement) = self.healing.take() {
+            self.statements.remove(statement.id);
+            wire::close_statement(out, &statement.name);
+            self.expect.push_back(Expect::new(Kind::Close, false));
+        }
+        self.unsynced = true; // so that recording does not begin anew: a batch heals once
+        self.replay_ok = false;
+        let frames = std::mem::take(&mut self.replay);
+        frames.get(self.replay_from..).map(<[u8]>::to_vec).unwrap_or_default()
+    }
+}
+
+/// "cached plan must not change result type", or a type that is gone.
+fn is_stale_plan(fields: &ErrorFields<'_>) -> bool {
+    (fields.sqlstate == b"0A000" && fields.routine == b"RevalidateCachedQuery")
+        || (fields.sqlstate == b"XX000" && fields.message.starts_with(b"cache lookup failed"))
+}
