@@ -170,6 +170,7 @@ impl Session {
         let before_query = matches!(self.stage, Stage::Waiting(_)) || self.preparing != Preparing::Done;
         if before_query && self.handle.take_cancel() {
             self.refuse(&PgError::error("57014", "canceling statement due to user request"));
+            self.continue_client()?; // the rest of its batch, up to the Sync that is owed an answer
         }
         Ok(())
     }
