@@ -75,6 +75,11 @@ impl Expect {
         !self.shown || self.error.is_some()
     }
 
+    /// It decides what some name stands for, or whether the server has some statement.
+    pub(super) fn defines(&self) -> bool {
+        self.undo.is_some() || matches!(self.kind, Kind::Parse | Kind::Close) && self.statement.is_some()
+    }
+
     /// It decides what a client's name stands for.
     pub(super) fn names(&self, name: &[u8]) -> bool {
         match self.undo.as_deref() {

@@ -185,6 +185,7 @@ impl ServerSession {
             self.statements.remove(statement.id);
             wire::close_statement(out, &statement.name);
             self.expect.push_back(Expect::new(Kind::Close, false).statement(statement));
+            self.defining = true;
         }
     }
 

@@ -18,6 +18,9 @@ impl ClientSession {
         }
         let server = &to.server;
         let in_transaction = server.status() != b'I';
+        if !server.defining && !(tag == front::PARSE && in_transaction) {
+            return false;
+        }
         let used = |name: &[u8]| {
             let statement = self.statements.get(name);
             let there = statement.is_none_or(|s| server.statements.has(s.id));

@@ -62,6 +62,9 @@ pub struct ServerSession {
     pub(super) barrier_at_sync: bool,
     /// No frame may go out until the answers to earlier batches are there: they decide what it means.
     pub(super) doubt: bool,
+    /// Something in flight may decide what names stand for, or what is prepared. Without that no frame needs to
+    /// wait, however long the pipeline is.
+    pub(super) defining: bool,
     pub(super) statements: ServerStatements,
     /// The unnamed statement that the server is known to have.
     pub(super) unnamed: Option<u64>,
@@ -106,6 +109,7 @@ impl ServerSession {
             barrier: false,
             barrier_at_sync: false,
             doubt: false,
+            defining: false,
             statements: ServerStatements::new(max_statements),
             unnamed: None,
             settings: Arc::default(),
@@ -239,6 +243,7 @@ impl ServerSession {
 
     /// Queues a reply; a synthetic one goes out at once when nothing is before it.
     pub(super) fn push(&mut self, expect: Expect, replies: &mut Vec<u8>) {
+        self.defining |= expect.defines();
         self.expect.push_back(expect);
         if self.expect.len() == 1 {
             self.own_replies(replies);
@@ -440,6 +445,7 @@ impl ServerSession {
             return Ok(Action::Swallow);
         }
         self.doubt &= self.owes_batch();
+        self.defining = self.defining && self.expect.iter().any(Expect::defines);
         if self.expect.is_empty() {
             self.barrier = false;
         }
