@@ -18,7 +18,7 @@ impl ClientSession {
         }
         let server = &to.server;
         let in_transaction = server.status() != b'I';
-        if !server.defining && !(tag == front::PARSE && in_transaction) {
+        if !(server.defining || tag == front::PARSE && in_transaction) {
             return false;
         }
         let used = |name: &[u8]| {
