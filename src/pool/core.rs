@@ -131,6 +131,12 @@ impl Pool {
         self.settings().server_reset_query.clone()
     }
 
+    /// What removes another client's traces: never nothing, whatever the configuration says.
+    pub fn cleaning_query(&self) -> String {
+        let query = self.reset_query();
+        if query.is_empty() { "DISCARD ALL".to_owned() } else { query }
+    }
+
     pub(super) fn limits(&self) -> Limits {
         let settings = self.settings();
         Limits {

@@ -222,8 +222,7 @@ impl Session {
         self.preparing = Preparing::Done;
         let foreign = lease.owner.is_some_and(|owner| owner != self.handle.id);
         if foreign {
-            let query = lease.pool().reset_query();
-            let query = if query.is_empty() { "DISCARD ALL" } else { &query };
+            let query = lease.pool().cleaning_query();
             let backend = &mut *lease;
             backend.session.own_query(query.as_bytes(), &mut backend.out);
             self.preparing = Preparing::Cleaning;

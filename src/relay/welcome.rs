@@ -177,7 +177,7 @@ async fn ask_server(
     };
     let mut client = ClientSession::new(Mode::Pooled, settings);
     if lease.owner.is_some() {
-        let query = lease.pool().reset_query();
+        let query = lease.pool().cleaning_query();
         let backend = &mut *lease;
         backend.session.own_query(query.as_bytes(), &mut backend.out);
         finish(&mut lease, &mut client).await?;

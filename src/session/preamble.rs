@@ -1,5 +1,7 @@
 //! What goes out ahead of a client's first frame, so that its transaction finds its settings.
 
+use std::sync::Arc;
+
 use super::client::ClientSession;
 use super::expect::{Expect, Kind};
 use super::server::ServerSession;
@@ -37,10 +39,11 @@ impl ServerSession {
         for (name, value) in &sets {
             self.run(out, SET, &[name.as_bytes(), value.as_bytes()]);
         }
+        let settings = Arc::clone(client.settings());
         wire::sync(out);
         self.expect.push_back(Expect::new(Kind::Sync, false));
         self.unnamed = None;
-        self.begin_preamble();
+        self.begin_preamble(Some(settings));
         true
     }
 
@@ -59,6 +62,6 @@ impl ServerSession {
     pub fn own_query(&mut self, text: &[u8], out: &mut Vec<u8>) {
         wire::query(out, text);
         self.expect.push_back(Expect::new(Kind::Query, false));
-        self.begin_preamble();
+        self.begin_preamble(None);
     }
 }

@@ -80,6 +80,8 @@ pub struct ServerSession {
     pub(super) worn: bool,
     /// The preamble's replies are still to come.
     pub(super) preparing: bool,
+    /// What the preamble sets.
+    bringing: Option<Arc<Settings>>,
     pub(super) preamble_error: Option<Vec<u8>>,
     /// The client's frames of this batch, to run it again.
     pub(super) replay: Vec<u8>,
@@ -118,6 +120,7 @@ impl ServerSession {
             tainted: false,
             worn: false,
             preparing: false,
+            bringing: None,
             preamble_error: None,
             replay: Vec::new(),
             replay_from: 0,
@@ -164,7 +167,10 @@ impl ServerSession {
         self.preparing
     }
 
-    pub(super) fn begin_preamble(&mut self) {
+    /// `settings`: what is set once it has succeeded; `None` if it sets nothing. Kept here, because whoever reads
+    /// the replies may not be the client that they were meant for: it may be gone.
+    pub(super) fn begin_preamble(&mut self, settings: Option<Arc<Settings>>) {
+        self.bringing = settings;
         self.preparing = true;
         self.preamble_error = None;
     }
@@ -369,10 +375,13 @@ impl ServerSession {
                 let asked = std::str::from_utf8(name).is_ok_and(|name| client.settings.get(name).is_some());
                 return if asked { Action::Swallow } else { Action::Pass };
             }
-            if is_settable(name) && !self.preparing {
+            // The preamble's own changes are noted when it has succeeded; a ROLLBACK of ours changes some too.
+            if is_settable(name) && self.bringing.is_none() {
                 let name = String::from_utf8_lossy(name);
                 let value = String::from_utf8_lossy(value);
-                client.note_setting(&name, &value);
+                if !self.preparing {
+                    client.note_setting(&name, &value);
+                }
                 if self.settings.get(&name) != Some(&value) {
                     self.settings = Arc::new(self.settings.with(&name, &value));
                 }
@@ -439,8 +448,8 @@ impl ServerSession {
         }
         if self.preparing {
             self.preparing = false;
-            if self.preamble_error.is_none() {
-                self.settings = Arc::clone(&client.settings);
+            if let Some(settings) = self.bringing.take().filter(|_| self.preamble_error.is_none()) {
+                self.settings = settings;
             }
             return Ok(Action::Swallow);
         }

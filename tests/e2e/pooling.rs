@@ -245,6 +245,35 @@ fn what_a_client_leaves_open_is_rolled_back() {
 }
 
 #[test]
+fn settings_of_a_client_that_left_in_a_transaction_do_not_stay() {
+    let database = Cluster::shared(Version::V15).database("pool_left_settings");
+    for reset in ["", "server_reset_query = \"\""] {
+        let howdah = Config::simple(1, &database).pool(reset).start();
+        let address = ("127.0.0.1", howdah.port);
+        let mut other = login(&howdah, &database.name);
+        let seen = "SELECT current_setting('search_path') || current_setting('TimeZone') || current_setting('work_mem')";
+        let plain = other.value(seen);
+        for last in ["BEGIN", "BEGIN; SET TimeZone = 'Asia/Tokyo'", "SET work_mem = '77MB'; BEGIN"] {
+            let asked = [
+                ("user", "app"),
+                ("database", &database.name),
+                ("search_path", "pg_catalog"),
+                ("TimeZone", "Asia/Kolkata"),
+            ];
+            let mut leaver = Wire::login_with(address, &asked);
+            leaver.query(last);
+            drop(leaver);
+            assert_eq!(other.value(seen), plain, "left after {last}");
+            // A login that must ask the server is the first to use the connection.
+            let mut leaver = Wire::login_with(address, &asked);
+            leaver.query("SET work_mem = '78MB'");
+            let fresh = [("user", "app"), ("database", database.name.as_str()), ("statement_timeout", "77s")];
+            assert_eq!(Wire::login_with(address, &fresh).value(seen), plain, "login after {last}");
+        }
+    }
+}
+
+#[test]
 fn session_traces_never_reach_another_client() {
     let database = Cluster::shared(Version::V15).database("pool_traces");
     let howdah = Config::simple(1, &database).start();
