@@ -17,7 +17,9 @@ pub(super) fn spawn(pool: Arc<Pool>, backend: Box<Backend>, reset: bool) {
     let mut returning = Returning { pool, backend: Some(backend) };
     tokio::spawn(async move {
         let Some(backend) = returning.backend.as_deref_mut() else { return };
-        let reset_query = reset.then(|| returning.pool.reset_query());
+        let traces = backend.session.is_tainted() || backend.owner.is_some();
+        let pool = &returning.pool;
+        let reset_query = reset.then(|| if traces { pool.cleaning_query() } else { pool.reset_query() });
         if let Err(why) = recover(backend, reset_query.as_deref()).await {
             tracing::debug!(server = %backend.id(), pool = %returning.pool.key(), %why, "server connection closed");
             backend.set_broken();
