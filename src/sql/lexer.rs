@@ -30,6 +30,8 @@ impl Token<'_> {
 pub struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
+    /// Where the last token began.
+    start: usize,
     /// `standard_conforming_strings`: when off, a backslash escapes in plain strings too.
     standard_strings: bool,
 }
@@ -45,7 +47,12 @@ fn in_word(byte: u8) -> bool {
 impl<'a> Lexer<'a> {
     /// Begins at the start of `text`.
     pub fn new(text: &'a [u8], standard_strings: bool) -> Self {
-        Self { text, at: 0, standard_strings }
+        Self { text, at: 0, start: 0, standard_strings }
+    }
+
+    /// Where the token that was read last begins, in bytes.
+    pub fn start(&self) -> usize {
+        self.start
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -163,6 +170,7 @@ impl<'a> Iterator for Lexer<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
             let byte = self.peek(0)?;
+            self.start = self.at;
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => self.at += 1,
                 b'-' if self.peek(1) == Some(b'-') => {

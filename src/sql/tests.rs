@@ -138,3 +138,114 @@ proptest! {
         prop_assert!(traits(text.as_bytes(), true).changes_session);
     }
 }
+
+#[test]
+fn what_statements_are_to_their_transaction() {
+    let classes = |text: &str| -> Vec<Class> { parts(text.as_bytes(), true).map(|p| p.class).collect() };
+    for (texts, class) in [
+        (
+            &[
+                "select 1",
+                "(select 1)",
+                "with x as (select 1) select 2",
+                "table t",
+                "values (1)",
+                "merge into t",
+                "declare c cursor with hold for select 1",
+            ][..],
+            Class::Query,
+        ),
+        (
+            &[
+                "create table t ()",
+                "create unique index i on t (a)",
+                "drop index i",
+                "explain select 1",
+                "copy t from stdin",
+                "analyze",
+                "truncate t",
+                "prepare p as select 1",
+                "execute p",
+                "fetch c",
+                "show x",
+                "refresh materialized view concurrently v",
+                "alter table t add a int",
+                "grant select on t to u",
+                "nonsense",
+            ],
+            Class::Plain,
+        ),
+        (&["begin", "BEGIN isolation level serializable", "start transaction read only"], Class::Begin),
+        (
+            &[
+                "commit",
+                "end",
+                "abort work",
+                "rollback",
+                "commit transaction and no chain",
+                "prepare transaction 'x'",
+            ],
+            Class::End,
+        ),
+        (
+            &["commit and chain", "rollback work and chain", "end transaction and chain", "abort and chain"],
+            Class::Chain,
+        ),
+        (&["rollback to a", "rollback work to savepoint a", "ROLLBACK TRANSACTION TO a"], Class::RollbackTo),
+        (&["reset all", "RESET /* */ ALL"], Class::ResetAll),
+        (
+            &["lock table t", "declare c cursor for select 1", "declare c cursor without hold for select 1"],
+            Class::InBlock,
+        ),
+        (
+            &[
+                "set x = 1",
+                "set local x = 1",
+                "set transaction read only",
+                "set constraints all deferred",
+                "reset x",
+                "savepoint a",
+                "release a",
+                "listen a",
+                "unlisten *",
+                "notify a",
+                "deallocate all",
+                "discard all",
+                "commit prepared 'x'",
+                "rollback prepared 'x'",
+            ],
+            Class::Bare,
+        ),
+        (
+            &[
+                "do $$ begin end $$",
+                "call p()",
+                "vacuum",
+                "vacuum full t",
+                "cluster",
+                "reindex table t",
+                "create database d",
+                "drop database d",
+                "create tablespace t location 'x'",
+                "alter system set a = 1",
+                "create index concurrently on t (a)",
+                "create unique index concurrently i on t (a)",
+                "drop index concurrently i",
+                "alter table t detach partition p concurrently",
+            ],
+            Class::Alone,
+        ),
+    ] {
+        for text in texts {
+            assert_eq!(classes(text), [class], "{text}");
+            assert_eq!(traits(text.as_bytes(), true).class, class, "{text}");
+        }
+    }
+    assert_eq!(classes(" ; -- x\n;"), []);
+    assert_eq!(classes("begin; select 1;; commit"), [Class::Begin, Class::Query, Class::End]);
+    let atomic = "create function f() returns int begin atomic select case when true then 1 end; select 2; end; commit";
+    assert_eq!(classes(atomic), [Class::Plain, Class::End]);
+    let starts: Vec<usize> =
+        parts(b" /* ; */ select 1 ; 'x;' ;\n(values (1))", true).map(|p| p.start).collect();
+    assert_eq!(starts, [9, 20, 27]);
+}

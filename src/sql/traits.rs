@@ -1,5 +1,6 @@
 //! What a text does to the session it runs in.
 
+use super::class::{Class, class};
 use super::lexer::{Lexer, Token};
 
 /// What `DEALLOCATE` names.
@@ -49,6 +50,8 @@ pub struct Traits<'a> {
     /// The first statement ends a transaction (COMMIT, END, ROLLBACK, ABORT, also `ROLLBACK TO`, PREPARE
     /// TRANSACTION): the server accepts it in a failed one.
     pub ends_transaction: bool,
+    /// What the first statement is to its transaction.
+    pub class: Class,
 }
 
 /// Reads a whole text. `standard_strings` is the session's `standard_conforming_strings`.
@@ -64,6 +67,7 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
         found.discard_all = statement.discard_all && alone;
         if alone {
             found.ends_transaction = statement.ends_transaction;
+            found.class = statement.class;
         }
     }
     found
@@ -75,7 +79,7 @@ fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
 }
 
 fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
-    let mut found = Traits::default();
+    let mut found = Traits { class: class(first, lexer), ..Traits::default() };
     let Token::Word(word) = first else {
         body(None, lexer, &mut found);
         return found;
