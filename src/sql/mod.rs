@@ -12,10 +12,12 @@
 
 mod class;
 mod lexer;
+mod touched;
 mod traits;
 
 pub use class::{Class, Part, parts};
 pub use lexer::{Lexer, Token};
+pub use touched::{Touched, touched};
 pub use traits::{Deallocate, Traits, traits};
 
 #[cfg(test)]
