@@ -2,6 +2,7 @@
 
 use super::class::{Class, class};
 use super::lexer::{Lexer, Token};
+use super::literal;
 
 /// What `DEALLOCATE` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Deallocate<'a> {
     Word(&'a [u8]),
     /// One statement, between double quotes (`""` not undone yet).
     Quoted(&'a [u8]),
+    /// One statement, as `U&"…"` (nothing undone yet), and its escape character.
+    Unicode(&'a [u8], u8),
 }
 
 impl Deallocate<'_> {
@@ -20,17 +23,9 @@ impl Deallocate<'_> {
         match self {
             Self::All => Vec::new(),
             Self::Word(word) => word.to_ascii_lowercase(),
-            Self::Quoted(text) => {
-                let mut name = Vec::with_capacity(text.len());
-                let mut bytes = text.iter().copied();
-                while let Some(byte) = bytes.next() {
-                    name.push(byte);
-                    if byte == b'"' {
-                        bytes.next();
-                    }
-                }
-                name
-            }
+            Self::Quoted(text) => literal::undouble(text, b'"').into_owned(),
+            // What cannot be decoded is an error to the server, so the name is of no account.
+            Self::Unicode(text, escape) => literal::unicode(text, b'"', *escape).unwrap_or_default(),
         }
     }
 }
@@ -118,6 +113,9 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
                 Some(t) if t.is("all") => Some(Deallocate::All),
                 Some(Token::Word(name)) => Some(Deallocate::Word(name)),
                 Some(Token::Quoted(name)) => Some(Deallocate::Quoted(name)),
+                Some(Token::UnicodeQuoted(name)) => {
+                    literal::escape_character(lexer).map(|escape| Deallocate::Unicode(name, escape))
+                }
                 _ => None,
             };
         }
@@ -149,6 +147,8 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
     while let Some(token) = lexer.next() {
         match token {
             Token::Symbol(b';') => return,
+            // Rare enough not to be decoded: it may spell anything.
+            Token::UnicodeQuoted(_) => found.changes_session = true,
             Token::Word(word) | Token::Quoted(word) => match word.len() {
                 4 if declares && token.is("hold") => found.changes_session = true,
                 4 if token.is("into") => found.changes_session |= into_temporary(lexer),
