@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use howdah::pool::Interner;
 use howdah::session::{ClientSession, Mode, ServerSession};
-use howdah::sql::{touched, traits};
+use howdah::sql::{marks, touched, traits};
 use howdah::wire::{self, Side, header};
 
 const SELECT: &[u8] = b"SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
@@ -21,6 +21,7 @@ fn lexer(c: &mut Criterion) {
     c.bench_function("settings touched by a SELECT of 110 bytes", |b| {
         b.iter(|| touched(black_box(TYPICAL), true));
     });
+    c.bench_function("marks of a SELECT of 110 bytes", |b| b.iter(|| marks(black_box(TYPICAL), true)));
     let insert = format!("INSERT INTO t VALUES {}", vec!["(1, 'it''s', now())"; 100].join(", "));
     c.bench_function("traits of an INSERT of 100 rows", |b| {
         b.iter(|| traits(black_box(insert.as_bytes()), true));

@@ -1,8 +1,10 @@
 //! Just enough SQL to pool safely: a lexer and what a text does to its session (floor 0).
 //!
-//! What it is for: telling statements that change the session they run in from those that do not, finding
-//! the few that a pooler must answer for its client (`DISCARD ALL`, `DEALLOCATE`), and which settings a text
-//! touches, so that those of the tenant can be refused.
+//! What it is for:
+//! - telling statements that change the session they run in from those that do not;
+//! - finding the few that a pooler must answer for its client (`DISCARD ALL`, `DEALLOCATE`);
+//! - telling which settings a text touches, so that those of the tenant can be refused;
+//! - reading what a client says to Howdah itself: marks in comments, and `SET howdah.key`.
 //!
 //! May import: nothing of this crate. Knows no socket, no clock, no lock.
 //!
@@ -14,12 +16,16 @@
 mod class;
 mod lexer;
 mod literal;
+mod marks;
+mod own;
 mod setting;
 mod touched;
 mod traits;
 
 pub use class::{Class, Part, parts};
 pub use lexer::{Form, Lexer, Token};
+pub use marks::{BadMark, Marks, marks};
+pub use own::{OwnCommand, mentions_own, own_command};
 pub use touched::{Touched, hides_ascii, touched};
 pub use traits::{Deallocate, Traits, traits};
 

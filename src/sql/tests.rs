@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod marks;
 mod touched;
 
 fn words(text: &str) -> Vec<String> {
