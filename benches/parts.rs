@@ -3,9 +3,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use howdah::pool::Interner;
+use howdah::pool::queue::Queue;
+use howdah::pool::{Interner, Places, Share};
 use howdah::session::{ClientSession, Mode, ServerSession};
 use howdah::sql::{marks, touched, traits};
 use howdah::wire::{self, Side, header};
@@ -89,5 +91,42 @@ fn transactions(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, lexer, frames, transactions);
+/// Whose turn it is, with a place for everybody and with ten that wait for each tenant.
+fn turns(c: &mut Criterion) {
+    let places = Places::new(20);
+    for tenants in [1, 1000] {
+        let share = |n: u64| Share { tenant: n % tenants, ..Share::default() };
+        let mut queue: Queue<u64> = Queue::default();
+        let mut n = 0;
+        c.bench_function(&format!("acquire and release, {tenants} tenants, nobody waits"), |b| {
+            b.iter(|| {
+                n += 1;
+                let now = Duration::from_micros(n);
+                if queue.tenants() > 1 {
+                    queue.expire(now);
+                }
+                assert!(black_box(queue.may_take(share(n), places)));
+                queue.take(share(n));
+                queue.give(share(n).tenant, now);
+            });
+        });
+        for waiter in 0..tenants * 10 {
+            queue.push(share(waiter), waiter);
+        }
+        let mut lent: Vec<_> = (0..places.size).filter_map(|_| queue.pop(places)).collect();
+        let mut oldest = 0;
+        c.bench_function(&format!("acquire and release, {tenants} tenants, ten wait for each"), |b| {
+            b.iter(|| {
+                n += 1;
+                oldest = (oldest + 1) % lent.len();
+                let who = lent[oldest];
+                queue.give(share(who).tenant, Duration::from_micros(n));
+                queue.push(share(who), who);
+                lent[oldest] = queue.pop(places).unwrap();
+            });
+        });
+    }
+}
+
+criterion_group!(benches, lexer, frames, transactions, turns);
 criterion_main!(benches);

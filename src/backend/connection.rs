@@ -137,8 +137,13 @@ pub struct Backend {
     pub used: Instant,
     /// The worker whose reactor its socket is registered with.
     pub home: usize,
-    /// The client whose traces are in the session, if there are any.
-    pub owner: Option<crate::ids::ClientId>,
+    /// The client whose traces are in the session, if there are any, and the tenant in whose name it left
+    /// them: in another tenant's name it is a stranger to them.
+    pub owner: Option<(crate::ids::ClientId, u64)>,
+    /// The tenant that used it last; `None` if it is new or has just been cleaned.
+    pub tenant: Option<u64>,
+    /// The tenant that it counts for while it is lent or being brought to rest; the pool's own affair.
+    pub lent_to: Option<u64>,
 }
 
 impl Backend {
@@ -168,6 +173,8 @@ impl Backend {
             used: now,
             home,
             owner: None,
+            tenant: None,
+            lent_to: None,
         }
     }
 

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use super::lease::{Kind, Lease, PinReason};
 use super::open::Failure;
-use super::queue::{Queue, Ticket};
+use super::queue::Queue;
 use super::recover;
 use super::registry::DatabaseLimit;
+use super::share::{Places, Share};
 use super::slots::{Limits, Slots};
 use super::waiter::{Cell, Waiter};
 use crate::backend::{Backend, Connector};
@@ -21,8 +22,6 @@ use crate::observe::PoolMetrics;
 use crate::session::Settings;
 use crate::wire::{Parameters, PgError};
 
-/// Of the resting connections, so many are looked at for one that needs no change of settings.
-const LOOK_AT: usize = 8;
 /// Server connections that one pool makes at the same time.
 const CONNECTING: usize = 8;
 /// Answers for new clients that are remembered.
@@ -49,6 +48,11 @@ pub struct Want {
     pub has_traces: bool,
     /// Its [`crate::session::Settings::id`].
     pub settings: u64,
+    /// Whose transaction it is.
+    pub share: Share,
+    /// A connection that another tenant used last must be cleaned first; so it is taken only when no new one
+    /// may be made. Whoever gets one sees it in [`Lease::last_tenant`] and cleans it.
+    pub strict: bool,
 }
 
 /// What comes of asking for a connection.
@@ -72,12 +76,13 @@ pub struct Pool {
     pub(super) inner: Mutex<Inner>,
     pub(super) limit: Arc<DatabaseLimit>,
     pub(super) ids: Arc<AtomicU64>,
+    born: Instant,
 }
 
 #[derive(Default)]
 pub(super) struct Inner {
     #[allow(clippy::vec_box)] // a connection moves between here, a lease and a waiter as one pointer
-    idle: Vec<Box<Backend>>,
+    pub(super) idle: Vec<Box<Backend>>,
     pub(super) queue: Queue<Arc<Cell>>,
     pub(super) slots: Slots,
     pub(super) failure: Option<Failure>,
@@ -101,7 +106,7 @@ impl Pool {
         limit: Arc<DatabaseLimit>,
         ids: Arc<AtomicU64>,
     ) -> Self {
-        Self { key, config, inner: Mutex::default(), limit, ids }
+        Self { key, config, inner: Mutex::default(), limit, ids, born: now() }
     }
 
     /// What it is for.
@@ -146,73 +151,25 @@ impl Pool {
         }
     }
 
-    /// A connection, or a place in the queue for one. Nobody overtakes those who wait.
-    pub fn acquire(self: &Arc<Self>, want: Want) -> Acquire {
+    /// How many connections the tenants share now.
+    pub(super) fn places(&self, inner: &Inner) -> Places {
         let limits = self.limits();
-        let mut inner = self.inner.lock();
-        while inner.queue.is_empty() {
-            let Some(mut backend) = inner.take_idle(want, limits) else { break };
-            drop(inner);
-            if backend.is_alive() {
-                return Acquire::Ready(Lease::new(Arc::clone(self), backend, want.worker));
-            }
-            backend.set_broken();
-            self.close(backend);
-            inner = self.inner.lock();
-        }
-        if inner.closing {
-            return Acquire::Refused(PgError::fatal("57P01", "the proxy is shutting down"));
-        }
-        if let Some(error) = self.hopeless(&inner) {
-            return Acquire::Refused(error);
-        }
-        let cell = Cell::new();
-        let ticket = inner.queue.push(Arc::clone(&cell));
-        let room = inner.slots.may_open(inner.queue.len(), limits, inner.use_reserve);
-        drop(inner);
-        if room {
-            self.open_more(want.worker);
-        }
-        Acquire::Wait(Waiter { pool: Arc::clone(self), cell, ticket, worker: want.worker })
+        let most = limits.size + if inner.use_reserve { limits.reserve } else { 0 };
+        let most = self.settings().max_db_connections.map_or(most, |max| most.min(max));
+        // What exists can be lent, also beyond the size: the reserve is not closed at once.
+        Places::new(most.max(inner.slots.taken()))
     }
 
-    /// A waiting client goes.
-    pub(super) fn leave_queue(&self, ticket: Ticket) {
-        self.inner.lock().queue.remove(ticket);
+    /// Whether another connection may be made for those who wait and may have one.
+    pub(super) fn may_open(&self, inner: &Inner, limits: Limits) -> bool {
+        let enough = inner.slots.connecting() + 1;
+        inner.slots.may_open(enough, limits, inner.use_reserve) // cheap, and mostly false
+            && inner.queue.servable(enough, self.places(inner)) == enough
     }
 
-    /// Takes a connection back: for the next in the queue, to rest, or to be closed.
-    pub(super) fn give_back(self: &Arc<Self>, mut backend: Box<Backend>) {
-        if !backend.is_broken() && !backend.handle.is_calm() {
-            recover::spawn(Arc::clone(self), backend, false);
-            return;
-        }
-        let old = self.settings().server_lifetime.is_some_and(|life| backend.age() > life);
-        if !backend.is_reusable() || backend.session.is_worn() || old {
-            self.close(backend);
-            return;
-        }
-        backend.rest();
-        let mut inner = self.inner.lock();
-        if inner.closing {
-            drop(inner);
-            self.close(backend);
-        } else if let Some(cell) = inner.queue.pop() {
-            drop(inner);
-            cell.deliver(Ok(backend));
-        } else {
-            inner.idle.push(backend);
-        }
-    }
-
-    /// Closes a connection and gives its place to whoever waits.
-    pub(super) fn close(self: &Arc<Self>, backend: Box<Backend>) {
-        tracing::debug!(server = %backend.id(), pool = %self.key, "server connection closed");
-        let worker = backend.home;
-        backend.terminate();
-        self.inner.lock().slots.closed();
-        self.limit.give();
-        self.open_more(worker);
+    /// The queue's time.
+    pub(super) fn time(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// Closes a resting connection, for another pool's sake.
@@ -227,13 +184,15 @@ impl Pool {
         true
     }
 
-    /// A client that left traces on a connection is gone: cleans the connection if it rests.
+    /// A client that left traces on connections is gone: cleans those that rest.
     pub fn forget_client(self: &Arc<Self>, client: ClientId) {
         let mut inner = self.inner.lock();
-        let Some(at) = inner.idle.iter().position(|b| b.owner == Some(client)) else { return };
-        let backend = inner.idle.remove(at);
+        let is_its = |b: &mut Box<Backend>| b.owner.is_some_and(|(owner, _)| owner == client);
+        let left: Vec<_> = inner.idle.extract_if(.., is_its).collect();
         drop(inner);
-        recover::spawn(Arc::clone(self), backend, true);
+        for backend in left {
+            recover::spawn(Arc::clone(self), backend, true);
+        }
     }
 
     /// One object for all clients that ask for the same settings.
@@ -280,25 +239,38 @@ impl Pool {
     pub fn tick(self: &Arc<Self>, worker: usize) {
         let settings = self.settings();
         let over = |cell: &Cell, limit: Option<Duration>| limit.is_some_and(|l| cell.since.elapsed() >= l);
+        let time = self.time();
         let mut inner = self.inner.lock();
+        inner.queue.expire(time);
         if inner.queue.is_empty() {
             return;
         }
-        let expired = inner.queue.extract(|cell| over(cell, settings.query_wait_timeout));
+        let expired = inner.queue.extract(time, |cell| over(cell, settings.query_wait_timeout));
+        let at_limit = |share: Share| inner.queue.in_use(share.tenant) >= share.max_connections;
+        let expired: Vec<_> = expired.into_iter().map(|cell| (at_limit(cell.want.share), cell)).collect();
         inner.use_reserve = settings.reserve_pool_size > 0
-            && inner.queue.first().is_some_and(|cell| over(cell, settings.reserve_pool_timeout));
+            && inner.queue.oldest().is_some_and(|cell| over(cell, settings.reserve_pool_timeout));
         let hopeless = self.hopeless(&inner);
-        let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
+        let lost = if hopeless.is_some() { inner.queue.extract(time, |_| true) } else { Vec::new() };
         drop(inner);
-        for cell in expired {
-            cell.deliver(Err(self.wait_timeout()));
+        for (at_limit, cell) in expired {
+            cell.refuse(if at_limit { self.tenant_timeout(cell.want.share) } else { self.wait_timeout() });
         }
         if let Some(error) = hopeless {
             for cell in lost {
-                cell.deliver(Err(error.clone()));
+                cell.refuse(error.clone());
             }
         }
-        self.open_more(worker);
+        self.go_on(worker);
+    }
+
+    fn tenant_timeout(&self, share: Share) -> PgError {
+        let text = "the tenant's server connections did not become free in time (query_wait_timeout)";
+        let hint = format!(
+            "The tenant may have {} connections of the pool {}; see max_server_connections, or shorten transactions.",
+            share.max_connections, self.key
+        );
+        PgError::error("53400", text).hint(hint)
     }
 
     fn wait_timeout(&self) -> PgError {
@@ -346,13 +318,13 @@ impl Pool {
         let mut inner = self.inner.lock();
         inner.closing = true;
         let idle = std::mem::take(&mut inner.idle);
-        let waiting = inner.queue.extract(|_| true);
+        let waiting = inner.queue.extract(self.time(), |_| true);
         drop(inner);
         for backend in idle {
             self.close(backend);
         }
         for cell in waiting {
-            cell.deliver(Err(PgError::fatal("57P01", "the proxy is shutting down")));
+            cell.refuse(PgError::fatal("57P01", "the proxy is shutting down"));
         }
     }
 
@@ -364,34 +336,6 @@ impl Pool {
         metrics.idle.set(count(inner.idle.len()));
         metrics.active.set(count(inner.slots.open().saturating_sub(inner.idle.len())));
         metrics.waiting.set(count(inner.queue.len()));
-    }
-}
-
-impl Inner {
-    /// The resting connection that fits best: the client's own, one with its settings, a clean one, and one
-    /// with another client's traces only when no new one may be made.
-    fn take_idle(&mut self, want: Want, limits: Limits) -> Option<Box<Backend>> {
-        let idle = &mut self.idle;
-        if want.has_traces
-            && let Some(at) = idle.iter().position(|b| b.owner == Some(want.client))
-        {
-            return Some(idle.remove(at));
-        }
-        let fits = |b: &Backend| {
-            b.owner.is_none() && b.home == want.worker && b.session.settings().id() == want.settings
-        };
-        let newest = idle.len().saturating_sub(LOOK_AT);
-        let best = idle.iter().skip(newest).rposition(|b| fits(b)).map(|at| at + newest);
-        let clean = || idle.iter().rposition(|b| b.owner.is_none());
-        if let Some(at) = best.or_else(clean) {
-            return Some(idle.swap_remove(at));
-        }
-        if self.slots.taken() < limits.size { None } else { idle.pop() }
-    }
-
-    /// A connection that has just been made rests.
-    pub(super) fn rest(&mut self, backend: Box<Backend>) {
-        self.idle.push(backend);
     }
 }
 

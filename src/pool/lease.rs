@@ -29,6 +29,7 @@ pub struct Lease {
     pool: Arc<Pool>,
     backend: Option<Box<Backend>>,
     kind: Kind,
+    last_tenant: Option<u64>,
 }
 
 impl Lease {
@@ -38,12 +39,18 @@ impl Lease {
             tracing::warn!(pool = %pool.key(), %error, "a server socket could not be moved");
         }
         let kind = pool.lease_kind();
-        Self { pool, backend: Some(backend), kind }
+        let last_tenant = std::mem::replace(&mut backend.tenant, backend.lent_to);
+        Self { pool, backend: Some(backend), kind, last_tenant }
     }
 
     /// How long it lasts.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The tenant that used the connection before; `None` if nobody did since it was made or cleaned.
+    pub fn last_tenant(&self) -> Option<u64> {
+        self.last_tenant
     }
 
     /// The pool that lent it.

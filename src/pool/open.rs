@@ -61,25 +61,27 @@ impl Pool {
     }
 
     /// Makes as many connections as the waiting clients need and the limits allow. `worker` is the caller's.
-    pub(super) fn open_more(self: &Arc<Self>, worker: usize) {
+    /// False if they need more, but none can be made now.
+    pub(super) fn open_more(self: &Arc<Self>, worker: usize) -> bool {
         let mut made_room = false;
         loop {
             let mut inner = self.inner.lock();
             let mut limits = self.limits();
+            let mut failing = false;
             if let Some(failure) = &inner.failure {
-                if now() < failure.retry_at {
-                    return;
-                }
+                failing = now() < failure.retry_at;
                 limits.connecting = 1; // one to try, so that its return meets no storm
             }
-            let waiting = inner.queue.len();
-            if inner.closing || !inner.slots.may_open(waiting, limits, inner.use_reserve) {
-                return;
+            if inner.closing || !self.may_open(&inner, limits) {
+                return true;
+            }
+            if failing {
+                return false;
             }
             if !self.limit.take(self.settings().max_db_connections) {
                 drop(inner);
                 if made_room || !self.limit.make_room(self) {
-                    return;
+                    return false;
                 }
                 made_room = true;
                 continue;
@@ -118,9 +120,10 @@ impl Pool {
                 Ok(backend) => attempt.pool.opened(backend),
                 Err(error) => {
                     let again = attempt.pool.failed(&error);
+                    attempt.pool.go_on(worker); // with what rests, as there will be no new one now
                     // Not the tick's business: whoever waits shall not wait a moment longer than needed.
                     tokio::time::sleep(again).await;
-                    attempt.pool.open_more(worker);
+                    attempt.pool.go_on(worker);
                 }
             }
         });
@@ -140,14 +143,14 @@ impl Pool {
             self.close(backend);
             return;
         }
-        let next = inner.queue.pop();
-        let Some(cell) = next else {
+        if let Some(cell) = self.pop(&mut inner) {
+            drop(inner);
+            self.hand_over(&cell, backend);
+        } else {
             inner.rest(backend);
-            return;
-        };
-        drop(inner);
-        cell.deliver(Ok(backend));
-        self.open_more(worker);
+            drop(inner);
+        }
+        self.go_on(worker);
     }
 
     /// Notes a failure; returns how long to wait before the next attempt.
@@ -165,11 +168,11 @@ impl Pool {
         let again = failure.retry_at.saturating_duration_since(now());
         inner.failure = Some(failure);
         let hopeless = self.hopeless(&inner);
-        let lost = if hopeless.is_some() { inner.queue.extract(|_| true) } else { Vec::new() };
+        let lost = if hopeless.is_some() { inner.queue.extract(self.time(), |_| true) } else { Vec::new() };
         drop(inner);
         if let Some(error) = hopeless {
             for cell in lost {
-                cell.deliver(Err(error.clone()));
+                cell.refuse(error.clone());
             }
         }
         again

@@ -80,6 +80,7 @@ async fn recover(backend: &mut Backend, reset_query: Option<&str>) -> Result<(),
         }
         backend.session.cleaned();
         backend.owner = None;
+        backend.tenant = None;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Queue and slots by tables and at random; the pool on pipes, with the clock stopped.
+//! Queue and slots by tables and at random; the pool on pipes, with the clock stopped. Tenants: [`fair`] and
+//! [`shares`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::collections::VecDeque;
@@ -22,46 +23,59 @@ use crate::observe::Metrics;
 use crate::session::{ClientSession, Mode};
 use crate::wire::PgError;
 
+mod fair;
+mod shares;
+
 // --- queue and slots ------------------------------------------------------------------------------------
+
+/// More than enough.
+const PLACES: Places = Places { size: 1000, headroom: 0 };
+const EPOCH: Duration = Duration::ZERO;
 
 #[test]
 fn the_queue_is_first_come_first_served() {
     let mut queue = Queue::default();
-    let tickets: Vec<_> = "abcde".chars().map(|c| queue.push(c)).collect();
-    assert_eq!(queue.first(), Some(&'a'));
-    assert_eq!(queue.pop(), Some('a'));
-    assert_eq!(queue.remove(tickets[0]), None, "it was its turn already");
-    assert_eq!(queue.remove(tickets[2]), Some('c'));
-    assert_eq!(queue.remove(tickets[2]), None);
-    assert_eq!(queue.extract(|c| *c == 'd'), ['d']);
-    queue.push('f');
-    assert_eq!([queue.pop(), queue.pop(), queue.pop(), queue.pop()], [Some('b'), Some('e'), Some('f'), None]);
+    let tickets: Vec<_> = "abcde".chars().map(|c| queue.push(Share::default(), c)).collect();
+    assert_eq!(queue.oldest(), Some(&'a'));
+    assert_eq!(queue.pop(PLACES), Some('a'));
+    assert_eq!(queue.remove(tickets[0], EPOCH), None, "it was its turn already");
+    assert_eq!(queue.remove(tickets[2], EPOCH), Some('c'));
+    assert_eq!(queue.remove(tickets[2], EPOCH), None);
+    assert_eq!(queue.extract(EPOCH, |c| *c == 'd'), ['d']);
+    queue.push(Share::default(), 'f');
+    let rest: Vec<_> = std::iter::from_fn(|| queue.pop(PLACES)).collect();
+    assert_eq!(rest, ['b', 'e', 'f']);
     assert!(queue.is_empty());
 }
 
 proptest! {
     #[test]
-    fn the_queue_keeps_its_order_whoever_leaves(ops in prop::collection::vec((0..4_u8, any::<u16>()), 0..200)) {
+    fn the_queue_keeps_its_order_whoever_leaves(ops in prop::collection::vec((0..5_u8, any::<u16>()), 0..200)) {
+        // One tenant, whose places were all taken long ago: no headroom is kept from it.
+        let places = Places { size: 4, headroom: 2 };
         let mut queue = Queue::default();
         let mut model = VecDeque::new();
         let mut tickets = Vec::new();
         for (op, n) in ops {
             match op {
                 0 | 1 => {
-                    tickets.push(queue.push(n));
+                    tickets.push(queue.push(Share::default(), n));
                     model.push_back((tickets.len() - 1, n));
                 }
-                2 => prop_assert_eq!(queue.pop(), model.pop_front().map(|(_, n)| n)),
+                2 => prop_assert_eq!(queue.pop(places), model.pop_front().map(|(_, n)| n)),
+                3 => queue.give(0, EPOCH),
                 _ if tickets.is_empty() => {}
                 _ => {
                     let who = usize::from(n) % tickets.len();
                     let at = model.iter().position(|(ticket, _)| *ticket == who);
                     let expected = at.and_then(|at| model.remove(at)).map(|(_, n)| n);
-                    prop_assert_eq!(queue.remove(tickets[who]), expected);
+                    prop_assert_eq!(queue.remove(tickets[who], EPOCH), expected);
                 }
             }
             prop_assert_eq!(queue.len(), model.len());
-            prop_assert_eq!(queue.first(), model.front().map(|(_, n)| n));
+            prop_assert_eq!(queue.oldest(), model.front().map(|(_, n)| n));
+            prop_assert_eq!(queue.peek(places), model.front().map(|(_, n)| n));
+            prop_assert_eq!(queue.may_take(Share::default(), places), model.is_empty());
         }
     }
 
@@ -201,11 +215,22 @@ fn sized(size: usize) -> PoolSettings {
 }
 
 fn want(client: u64) -> Want {
-    Want { client: ClientId(client), worker: 0, has_traces: false, settings: 0 }
+    Want {
+        client: ClientId(client),
+        worker: 0,
+        has_traces: false,
+        settings: 0,
+        share: Share::default(),
+        strict: false,
+    }
 }
 
 async fn take(pool: &Arc<Pool>, client: u64) -> Result<Lease, PgError> {
-    match pool.acquire(want(client)) {
+    take_as(pool, want(client)).await
+}
+
+async fn take_as(pool: &Arc<Pool>, want: Want) -> Result<Lease, PgError> {
+    match pool.acquire(want) {
         Acquire::Ready(lease) => Ok(lease),
         Acquire::Wait(mut waiter) => poll_fn(|cx| waiter.poll(cx)).await,
         Acquire::Refused(error) => Err(error),
@@ -213,7 +238,11 @@ async fn take(pool: &Arc<Pool>, client: u64) -> Result<Lease, PgError> {
 }
 
 fn waiter(pool: &Arc<Pool>, client: u64) -> Waiter {
-    match pool.acquire(want(client)) {
+    waiter_as(pool, want(client))
+}
+
+fn waiter_as(pool: &Arc<Pool>, want: Want) -> Waiter {
+    match pool.acquire(want) {
         Acquire::Wait(waiter) => waiter,
         other => panic!("it should wait: {other:?}"),
     }
@@ -616,7 +645,7 @@ async fn traces_keep_a_connection_for_their_client() {
     let pool = house.pool("app", sized(2));
     let (mut a, b) = (take(&pool, 1).await.unwrap(), take(&pool, 2).await.unwrap());
     let id = a.id();
-    a.owner = Some(ClientId(1));
+    a.owner = Some((ClientId(1), 0));
     a.release();
     b.release();
     // Others get a clean one first, and the client its own.
@@ -629,7 +658,7 @@ async fn traces_keep_a_connection_for_their_client() {
     assert_eq!(own.id(), id);
     own.release();
     let last = take(&pool, 4).await.unwrap();
-    assert_eq!((last.id(), last.owner), (id, Some(ClientId(1))), "whoever gets it cleans it");
+    assert_eq!((last.id(), last.owner), (id, Some((ClientId(1), 0))), "whoever gets it cleans it");
 }
 
 #[tokio::test(start_paused = true)]

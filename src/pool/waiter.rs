@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::core::Pool;
+use super::core::{Pool, Want};
 use super::lease::Lease;
 use super::queue::Ticket;
 use crate::backend::Backend;
@@ -16,6 +16,7 @@ use crate::wire::PgError;
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) since: Instant,
+    pub(super) want: Want,
     state: Mutex<State>,
 }
 
@@ -23,22 +24,33 @@ pub(super) struct Cell {
 struct State {
     result: Option<Result<Box<Backend>, PgError>>,
     waker: Option<Waker>,
+    /// Nobody will look here any more.
+    gone: bool,
 }
 
 impl Cell {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { since: Instant::now(), state: Mutex::default() })
+    pub(super) fn new(want: Want) -> Arc<Self> {
+        Arc::new(Self { since: Instant::now(), want, state: Mutex::default() })
     }
 
-    /// Hands it over and wakes the waiter.
-    pub(super) fn deliver(&self, result: Result<Box<Backend>, PgError>) {
+    /// Hands it over and wakes the waiter. If it is gone, what it would have got comes back.
+    pub(super) fn deliver(&self, result: Result<Box<Backend>, PgError>) -> Option<Box<Backend>> {
         let mut state = self.state.lock();
+        if state.gone {
+            return result.ok();
+        }
         state.result = Some(result);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
+        None
+    }
+
+    /// Says that there will be none.
+    pub(super) fn refuse(&self, error: PgError) {
+        self.deliver(Err(error));
     }
 }
 
@@ -80,7 +92,10 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.pool.leave_queue(self.ticket);
-        let result = self.cell.state.lock().result.take();
+        let mut state = self.cell.state.lock();
+        state.gone = true;
+        let result = state.result.take();
+        drop(state);
         if let Some(Ok(backend)) = result {
             self.pool.give_back(backend);
         }

@@ -13,7 +13,7 @@ use super::deadline::{Deadline, Phase};
 use super::shared::Shared;
 use crate::net::Stream;
 use crate::observe::TransactionTiming;
-use crate::pool::{Kind, Lease, Pool, Waiter, Want};
+use crate::pool::{Kind, Lease, Pool, Share, Waiter, Want};
 use crate::session::ClientSession;
 use crate::wire::PgError;
 
@@ -182,6 +182,8 @@ impl Session {
             worker: self.worker,
             has_traces: self.has_traces,
             settings: self.front.settings().id(),
+            share: Share::default(),
+            strict: false,
         };
         match self.pool.acquire(want) {
             crate::pool::Acquire::Ready(lease) => {
@@ -220,7 +222,7 @@ impl Session {
     fn begin(&mut self, mut lease: Lease) {
         self.leased_at = Some(Instant::now());
         self.preparing = Preparing::Done;
-        let foreign = lease.owner.is_some_and(|owner| owner != self.handle.id);
+        let foreign = lease.owner.is_some_and(|owner| owner != (self.handle.id, Share::default().tenant));
         if foreign {
             let query = lease.pool().cleaning_query();
             let backend = &mut *lease;
@@ -325,7 +327,7 @@ impl Session {
             return Ok(());
         }
         if lease.session.is_tainted() {
-            lease.owner = Some(self.handle.id);
+            lease.owner = Some((self.handle.id, Share::default().tenant));
             self.has_traces = true;
         }
         self.handle.set_idle();

@@ -15,7 +15,7 @@ use crate::config::PoolMode;
 use crate::frontend::LoggedIn;
 use crate::ids::ClientId;
 use crate::net::Stream;
-use crate::pool::{Acquire, Lease, Pool, Want, Welcome};
+use crate::pool::{Acquire, Lease, Pool, Share, Want, Welcome};
 use crate::session::{ClientSession, Mode, Settings};
 use crate::wire::{self, ErrorFields, PgError, Severity};
 
@@ -168,7 +168,14 @@ async fn ask_server(
     settings: Arc<Settings>,
     host: &Host<'_>,
 ) -> Result<Welcome, PgError> {
-    let want = Want { client: handle.id, worker: host.worker, has_traces: false, settings: settings.id() };
+    let want = Want {
+        client: handle.id,
+        worker: host.worker,
+        has_traces: false,
+        settings: settings.id(),
+        share: Share::default(),
+        strict: false,
+    };
     let fatal = |error: PgError| error.with_severity(Severity::Fatal);
     let mut lease = match host.pool.acquire(want) {
         Acquire::Ready(lease) => lease,
