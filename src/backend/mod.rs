@@ -11,11 +11,13 @@
 //! - A [`Backend`] that saw an error of the connection or of the protocol says so ([`Backend::is_broken`]),
 //!   and is never given to another client.
 
+mod ask;
 mod cancel;
 mod connect;
 mod connection;
 mod login;
 
+pub use ask::{Answer, AskError, MAX_BYTES, MAX_ROWS, ask};
 pub use cancel::CancelTarget;
 pub use connect::{ConnectError, Connecting, Connector, Credential, ServerConfig};
 pub use connection::{Backend, BackendHandle, Loss};
