@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::client::ClientSession;
 use super::expect::{Expect, Kind};
 use super::server::ServerSession;
-use crate::wire;
+use crate::{sql, wire};
 
 const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0\0\0";
 
@@ -85,5 +85,6 @@ impl ServerSession {
         // Not a client's batch: nothing to run again, and the unnamed statement is no client's any more.
         self.replay_ok = false;
         self.unnamed = None;
+        self.tainted |= sql::traits(text.as_bytes(), true).changes_session;
     }
 }
