@@ -7,13 +7,20 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use howdah::pool::Interner;
 use howdah::session::{ClientSession, Mode, ServerSession};
-use howdah::sql::traits;
+use howdah::sql::{touched, traits};
 use howdah::wire::{self, Side, header};
 
 const SELECT: &[u8] = b"SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
 
+const TYPICAL: &[u8] =
+    b"SELECT id, customer_id, status, total FROM orders WHERE customer_id = $1 AND status = 'open' ORDER BY id LIMIT 20";
+
 fn lexer(c: &mut Criterion) {
     c.bench_function("traits of pgbench's SELECT", |b| b.iter(|| traits(black_box(SELECT), true)));
+    c.bench_function("settings touched by pgbench's SELECT", |b| b.iter(|| touched(black_box(SELECT), true)));
+    c.bench_function("settings touched by a SELECT of 110 bytes", |b| {
+        b.iter(|| touched(black_box(TYPICAL), true));
+    });
     let insert = format!("INSERT INTO t VALUES {}", vec!["(1, 'it''s', now())"; 100].join(", "));
     c.bench_function("traits of an INSERT of 100 rows", |b| {
         b.iter(|| traits(black_box(insert.as_bytes()), true));

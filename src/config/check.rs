@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check_entries::{databases, users};
+use super::check_tenancy::tenancy;
 use super::checked::{AuthType, Config, Http, Listen, ListenTls, Log, LogFormat, LogLevel};
 use super::pool::{PoolSettings, timeout};
 use super::problem::{Problem, Problems, quoted};
@@ -43,7 +44,8 @@ pub(super) fn check(raw: &Raw, env: Env<'_>, whole: &At, problems: &Problems) ->
         known: !raw.listen.as_ref().is_some_and(|l| l.broken),
         tls_possible,
     };
-    let users = users(raw, &auth, &pool, env, problems);
+    let tenancy = tenancy(raw, problems);
+    let users = users(raw, &auth, &pool, tenancy.as_ref(), env, problems);
     if raw.databases.is_empty() {
         problems.add(
             Problem::new("no database is defined")
@@ -66,6 +68,7 @@ pub(super) fn check(raw: &Raw, env: Env<'_>, whole: &At, problems: &Problems) ->
         any_database,
         users: users.into_iter().map(|u| (Arc::clone(&u.name), Arc::new(u))).collect(),
         pool,
+        tenancy: tenancy.map(Arc::new),
     }
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::check::{Auth, cert_and_key, needs_tls, readable, sizes, socket_dir};
+use super::check_tenants::tenant_rule;
 use super::checked::{AuthType, CONSOLE_DATABASES, Database, ServerTls, User};
 use super::pool::PoolSettings;
 use super::problem::{Problem, Problems, quoted};
 use super::raw::{Raw, RawDatabase, RawUser};
 use super::secret::{Env, Shape, Told, check_shape, resolve};
 use super::source::Located;
+use super::tenancy::{Tenancy, TenantRule};
 use crate::ids::SslMode;
 
 /// The server's port when nobody says another.
@@ -104,6 +106,7 @@ pub(super) fn users(
     raw: &Raw,
     auth: &Auth,
     pool: &PoolSettings,
+    tenancy: Option<&Tenancy>,
     env: Env<'_>,
     problems: &Problems,
 ) -> Vec<User> {
@@ -111,7 +114,8 @@ pub(super) fn users(
         .iter()
         .map(|typed| {
             user_sizes(typed, &raw.databases, pool, problems);
-            user(typed, raw, auth, env, problems)
+            let tenants = tenant_rule(&typed.tenants, tenancy, problems);
+            User { tenants, ..user(typed, raw, auth, env, problems) }
         })
         .collect()
 }
@@ -133,6 +137,8 @@ fn user(raw: &RawUser, all: &Raw, auth: &Auth, env: Env<'_>, problems: &Problems
         password: password.map(|l| l.value),
         auth_type: own_type.map(|l| l.value),
         databases: raw.databases.as_ref().map(|typed| allowed(typed, all, problems)),
+        tenants: TenantRule::default(),
+        role: raw.tenants.role.as_ref().map(|role| role.value.clone()),
         pool: raw.pool.typed.clone(),
     }
 }

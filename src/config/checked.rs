@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::pool::{PoolOverrides, PoolSettings};
+use super::tenancy::{Tenancy, TenantRule};
 use crate::ids::SslMode;
 
 /// Names of databases that belong to Howdah's own console; no `[databases.X]` may take them.
@@ -32,6 +33,8 @@ pub struct Config {
     pub users: BTreeMap<Arc<str>, Arc<User>>,
     /// The `[pool]` defaults, before overrides.
     pub pool: PoolSettings,
+    /// `[tenancy]` and `[tenants]`; `None`: transactions carry no tenant.
+    pub tenancy: Option<Arc<Tenancy>>,
 }
 
 impl Config {
@@ -256,6 +259,10 @@ pub struct User {
     pub auth_type: Option<AuthType>,
     /// The databases this user may ask for; `None`: all.
     pub databases: Option<BTreeSet<Arc<str>>>,
+    /// The tenants this user may use; without `[tenancy]` it means nothing.
+    pub tenants: TenantRule,
+    /// The role of this user's transactions; it wins over a tenant's.
+    pub role: Option<String>,
     /// Pool keys that this user overrides.
     pub pool: PoolOverrides,
 }
@@ -273,6 +280,8 @@ impl PartialEq for User {
             && same_secret(self.password.as_ref(), other.password.as_ref())
             && self.auth_type == other.auth_type
             && self.databases == other.databases
+            && self.tenants == other.tenants
+            && self.role == other.role
             && self.pool == other.pool
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::checked::{Config, Database, Listen, User};
+use super::describe_tenancy::{describe_rule, describe_tenancy};
 use super::pool::{PoolOverrides, PoolSettings};
 use super::reader::key_text;
 use super::secret::Shape;
@@ -31,7 +32,10 @@ pub fn describe(config: &Config) -> String {
         describe_database(&mut out, database, &config.pool);
     }
     for user in config.users.values() {
-        describe_user(&mut out, user);
+        describe_user(&mut out, user, config.tenancy.is_some());
+    }
+    if let Some(tenancy) = &config.tenancy {
+        describe_tenancy(&mut out, tenancy);
     }
     out.0
 }
@@ -79,7 +83,7 @@ fn describe_database(out: &mut Text, database: &Database, defaults: &PoolSetting
     }
 }
 
-fn describe_user(out: &mut Text, user: &User) {
+fn describe_user(out: &mut Text, user: &User, tenancy: bool) {
     out.header(&format!("users.{}", key_text(&user.name)));
     out.secret(user.password.as_ref(), true);
     if let Some(auth_type) = user.auth_type {
@@ -88,6 +92,12 @@ fn describe_user(out: &mut Text, user: &User) {
     match &user.databases {
         Some(databases) => out.list("databases", databases.iter().map(ToString::to_string)),
         None => out.comment("databases: all"),
+    }
+    if tenancy {
+        describe_rule(out, &user.tenants);
+        if let Some(role) = &user.role {
+            out.text("role", role);
+        }
     }
     overrides(out, &user.pool);
 }
@@ -150,51 +160,62 @@ fn overrides(out: &mut Text, typed: &PoolOverrides) {
 }
 
 /// Lines of TOML.
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn header(&mut self, name: &str) {
+    pub(super) fn header(&mut self, name: &str) {
         let gap = if self.0.is_empty() { "" } else { "\n" };
         let _ = writeln!(self.0, "{gap}[{name}]");
     }
 
-    fn line(&mut self, key: &str, value: &str) {
+    pub(super) fn line(&mut self, key: &str, value: &str) {
         let _ = writeln!(self.0, "{key} = {value}");
     }
 
-    fn comment(&mut self, comment: &str) {
+    pub(super) fn comment(&mut self, comment: &str) {
         let _ = writeln!(self.0, "# {comment}");
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(super) fn text(&mut self, key: &str, value: &str) {
         self.line(key, &toml::Value::String(value.to_owned()).to_string());
     }
 
-    fn list(&mut self, key: &str, values: impl Iterator<Item = String>) {
+    pub(super) fn list(&mut self, key: &str, values: impl Iterator<Item = String>) {
         let values = values.map(toml::Value::String).collect();
         self.line(key, &toml::Value::Array(values).to_string());
     }
 
-    fn number(&mut self, key: &str, value: usize) {
+    pub(super) fn pairs<'a>(&mut self, key: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+        let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let pairs: Vec<String> =
+            pairs.map(|(name, value)| format!("{} = {}", text(name), text(value))).collect();
+        self.line(key, &format!("{{ {} }}", pairs.join(", ")));
+    }
+
+    pub(super) fn flag(&mut self, key: &str, value: bool) {
+        self.line(key, if value { "true" } else { "false" });
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: usize) {
         self.line(key, &value.to_string());
     }
 
-    fn path(&mut self, key: &str, value: Option<&Path>) {
+    pub(super) fn path(&mut self, key: &str, value: Option<&Path>) {
         if let Some(value) = value {
             self.text(key, &value.display().to_string());
         }
     }
 
-    fn duration(&mut self, key: &str, value: Duration) {
+    pub(super) fn duration(&mut self, key: &str, value: Duration) {
         self.line(key, &format!("\"{}\"", humantime::format_duration(value)));
     }
 
-    fn timeout(&mut self, key: &str, value: Option<Duration>) {
+    pub(super) fn timeout(&mut self, key: &str, value: Option<Duration>) {
         self.duration(key, value.unwrap_or(Duration::ZERO));
     }
 
     /// Never the secret; of a user's, in which form it is.
-    fn secret(&mut self, value: Option<&SecretString>, user: bool) {
+    pub(super) fn secret(&mut self, value: Option<&SecretString>, user: bool) {
         match value {
             Some(value) if user => {
                 let shape = Shape::of(value.expose_secret()).word();

@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here is masked in errors, nothing worse.
-const OPEN_KEYS: [&str; 44] = [
+const OPEN_KEYS: [&str; 78] = [
     "include",
     "addresses",
     "unix_socket_dir",
@@ -52,19 +53,56 @@ const OPEN_KEYS: [&str; 44] = [
     "http",
     "log",
     "pool",
+    "tenants",
+    "tenant",
+    "role",
+    "setting",
+    "identify",
+    "user_pattern",
+    "database_pattern",
+    "on_missing",
+    "protected",
+    "denied",
+    "on_dynamic_sql",
+    "context",
+    "resolvers",
+    "signature",
+    "valid_for",
+    "name",
+    "query",
+    "params",
+    "set",
+    "ttl",
+    "negative_ttl",
+    "required",
+    "database",
+    "id",
+    "id_format",
+    "placement",
+    "search_path",
+    "max_server_connections",
+    "weight",
+    "transactions_per_second",
+    "connects_per_second",
+    "statement_timeout",
+    "tenancy",
+    "settings",
 ];
 
 /// Secrets of a file that parsed: exactly the values.
 pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     for (key, value) in root {
-        let named = matches!(key.get_ref().as_ref(), "users" | "databases");
+        let named = matches!(key.get_ref().as_ref(), "users" | "databases" | "tenants");
         match value.get_ref() {
             // The keys in here are names that somebody chose; a bare value is no name's, so it is hidden.
             DeValue::Table(entries) if named => {
                 for entry in entries.values() {
                     walk("", entry.get_ref(), entry.span(), &mut spans);
                 }
+            }
+            DeValue::Table(entries) if key.get_ref() == "tenancy" => {
+                entries.iter().for_each(|(key, value)| walk_tenancy(key.get_ref(), value, &mut spans));
             }
             other => walk(key.get_ref(), other, value.span(), &mut spans),
         }
@@ -114,6 +152,26 @@ fn walk(key: &str, value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Rang
             items.iter().for_each(|item| walk(key, item.get_ref(), item.span(), spans));
         }
         _ => {}
+    }
+}
+
+/// In here are tables whose keys somebody chose: names of settings, by which nothing secret stands.
+fn walk_tenancy(key: &str, value: &Spanned<DeValue<'_>>, spans: &mut Vec<Range<usize>>) {
+    match (key, value.get_ref()) {
+        ("context" | "set", DeValue::Table(pairs)) => {
+            pairs.values().for_each(|value| walk(key, value.get_ref(), value.span(), spans));
+        }
+        ("resolvers", DeValue::Array(items)) => {
+            for item in items {
+                match item.get_ref() {
+                    DeValue::Table(entries) => {
+                        entries.iter().for_each(|(key, value)| walk_tenancy(key.get_ref(), value, spans));
+                    }
+                    other => walk("", other, item.span(), spans),
+                }
+            }
+        }
+        (key, other) => walk(key, other, value.span(), spans),
     }
 }
 
@@ -203,7 +261,7 @@ fn begins_known(line: &str) -> bool {
     let line = line.trim_start();
     let section = line.trim_start_matches('[');
     let header = line.starts_with('[')
-        && ["listen", "http", "log", "pool", "databases", "users"]
+        && ["listen", "http", "log", "pool", "databases", "users", "tenancy", "tenants"]
             .iter()
             .any(|name| section.starts_with(name));
     header || last_key(line).is_some_and(|key| OPEN_KEYS.contains(&key))

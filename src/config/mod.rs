@@ -17,16 +17,23 @@
 
 mod check;
 mod check_entries;
+mod check_tenancy;
+mod check_tenants;
 mod checked;
 mod describe;
+mod describe_tenancy;
 mod load;
 mod mask;
+mod pattern;
 mod pool;
 mod problem;
 mod raw;
+mod raw_tenancy;
 mod reader;
+mod search_path;
 mod secret;
 mod source;
+mod tenancy;
 
 #[cfg(test)]
 mod tests;
@@ -37,5 +44,10 @@ pub use checked::{
 };
 pub use describe::describe;
 pub use load::{load, load_with};
+pub use pattern::{Glob, Pattern, Reading};
 pub use pool::{PoolMode, PoolOverrides, PoolSettings};
 pub use problem::{ConfigError, ConfigErrors};
+pub use tenancy::{
+    IdFormat, MAX_TENANT_NAME, NoSchema, OnDynamicSql, OnMissing, Placement, Resolver, Signature, Source,
+    Tenancy, TenantConfig, TenantRule, folded_id,
+};

@@ -1,6 +1,7 @@
 //! The configuration as somebody typed it: each value of the right type and with its place, but nothing
 //! compared with anything else yet.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,12 +10,15 @@ use secrecy::SecretString;
 use super::checked::{AuthType, LogFormat, LogLevel};
 use super::pool::{PoolMode, PoolOverrides};
 use super::problem::{Problem, Problems, quoted};
+use super::raw_tenancy::{
+    RawTenancy, RawTenant, RawUserTenants, read_tenancy, read_tenant, read_user_tenants,
+};
 use super::reader::Reader;
 use super::source::{At, Located};
 use crate::ids::SslMode;
 
 /// Highest number of connections of any kind that is accepted.
-const MAX_CONNECTIONS: usize = 1_000_000;
+pub(super) const MAX_CONNECTIONS: usize = 1_000_000;
 /// Highest number of threads that is accepted.
 const MAX_THREADS: usize = 1_024;
 
@@ -29,6 +33,8 @@ pub(super) struct Raw {
     pub(super) pool: Option<RawPool>,
     pub(super) databases: Vec<RawDatabase>,
     pub(super) users: Vec<RawUser>,
+    pub(super) tenancy: Option<RawTenancy>,
+    pub(super) tenants: Vec<RawTenant>,
 }
 
 /// `[listen]` and `[listen.tls]`.
@@ -116,6 +122,7 @@ pub(super) struct RawUser {
     pub(super) secret: RawSecret,
     pub(super) auth_type: Option<Located<AuthType>>,
     pub(super) databases: Option<Located<Vec<Located<String>>>>,
+    pub(super) tenants: RawUserTenants,
     pub(super) pool: RawPool,
 }
 
@@ -134,6 +141,8 @@ impl Raw {
             }),
             databases: root.named_tables("databases").into_iter().filter_map(read_database).collect(),
             users: root.named_tables("users").into_iter().filter_map(read_user).collect(),
+            tenancy: root.table("tenancy").map(read_tenancy),
+            tenants: root.named_tables("tenants").into_iter().filter_map(read_tenant).collect(),
         };
         root.finish();
         raw
@@ -149,6 +158,8 @@ impl Raw {
         merge_one(&mut self.http, other.http, |a, b| twice("`[http]`".to_owned(), &a.at, &b.at));
         merge_one(&mut self.log, other.log, |a, b| twice("`[log]`".to_owned(), &a.at, &b.at));
         merge_one(&mut self.pool, other.pool, |a, b| twice("`[pool]`".to_owned(), &a.at, &b.at));
+        merge_one(&mut self.tenancy, other.tenancy, |a, b| twice("`[tenancy]`".to_owned(), &a.at, &b.at));
+        self.merge_tenants(other.tenants, &twice);
         for database in other.databases {
             let same = self.databases.iter().find(|d| d.name.value == database.name.value);
             match same {
@@ -165,6 +176,20 @@ impl Raw {
                     twice(format!("user {}", quoted(&user.name.value)), &first.name.at, &user.name.at);
                 }
                 None => self.users.push(user),
+            }
+        }
+    }
+
+    /// By a map: there may be many thousands.
+    fn merge_tenants(&mut self, more: Vec<RawTenant>, twice: &dyn Fn(String, &At, &At)) {
+        let known: HashMap<String, At> =
+            self.tenants.iter().map(|t| (t.name.value.clone(), t.name.at.clone())).collect();
+        for tenant in more {
+            match known.get(&tenant.name.value) {
+                Some(first) => {
+                    twice(format!("tenant {}", quoted(&tenant.name.value)), first, &tenant.name.at);
+                }
+                None => self.tenants.push(tenant),
             }
         }
     }
@@ -293,6 +318,7 @@ fn read_user((name, table): (Located<String>, Option<Reader<'_>>)) -> Option<Raw
         secret: read_secret(&mut table),
         auth_type: table.word("auth_type", &AuthType::WORDS),
         databases: table.strings("databases"),
+        tenants: read_user_tenants(&mut table),
         pool: read_pool(&mut table),
     };
     user.broken = table.finish();

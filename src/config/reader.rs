@@ -36,6 +36,9 @@ pub(super) struct Reader<'a> {
     pub(super) broken: bool,
 }
 
+/// A name that somebody chose, and the text that stands for it.
+pub(super) type Pair = (Located<String>, Located<String>);
+
 /// A key's value and its place.
 type Entry<'a> = (&'a DeValue<'a>, At);
 
@@ -131,6 +134,47 @@ impl<'a> Reader<'a> {
         Some(Located { value, at: entry.1 })
     }
 
+    /// A list of strings, or one string that stands for a list of itself.
+    pub(super) fn string_or_strings(&mut self, key: &'static str) -> Option<Located<Vec<Located<String>>>> {
+        match self.table.get(key) {
+            Some(value) if matches!(value.get_ref(), DeValue::String(_)) => {
+                let one = self.string(key)?;
+                Some(Located { at: one.at.clone(), value: vec![one] })
+            }
+            _ => self.strings(key),
+        }
+    }
+
+    /// Texts by names that somebody chose.
+    pub(super) fn pairs(&mut self, key: &'static str) -> Vec<Pair> {
+        let mut found = Vec::new();
+        let Some(inner) = self.table(key) else { return found };
+        for (name, value) in inner.table {
+            let name = Located {
+                value: name.get_ref().clone().into_owned(),
+                at: At { file: self.context.file, span: name.span() },
+            };
+            let at = At { file: self.context.file, span: value.span() };
+            if let DeValue::Table(_) = value.get_ref() {
+                let message = format!("{} in `{key}` must be a string, not a table", quoted(&name.value));
+                self.problem(Problem::new(message).at(&name.at).help("a name with a dot stands in quotes"));
+                continue;
+            }
+            found.extend(self.as_text(key, &(value.get_ref(), at), true).map(|text| (name, text)));
+        }
+        found
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<Located<bool>> {
+        let entry = self.get(key)?;
+        let DeValue::Boolean(value) = entry.0 else {
+            self.wrong_type(key, &entry, "true or false", "true, false");
+            return None;
+        };
+        Some(Located { value: *value, at: entry.1 })
+    }
+
     /// A whole number in a range.
     pub(super) fn count(
         &mut self,
@@ -159,13 +203,42 @@ impl<'a> Reader<'a> {
         words: &[(&'static str, T)],
     ) -> Option<Located<T>> {
         let entry = self.get(key)?;
+        self.as_word(key, &entry, words)
+    }
+
+    /// A list of such words.
+    pub(super) fn words<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<Located<Vec<Located<T>>>> {
+        let entry = self.get(key)?;
+        let DeValue::Array(items) = entry.0 else {
+            let valid: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.wrong_type(key, &entry, "a list of words", &format!("[{}]", valid.join(", ")));
+            return None;
+        };
+        let mut value = Vec::new();
+        for item in items {
+            let item = (item.get_ref(), At { file: self.context.file, span: item.span() });
+            value.extend(self.as_word(key, &item, words));
+        }
+        Some(Located { value, at: entry.1 })
+    }
+
+    fn as_word<T: Copy>(
+        &mut self,
+        key: &str,
+        entry: &Entry<'_>,
+        words: &[(&'static str, T)],
+    ) -> Option<Located<T>> {
         let valid: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let DeValue::String(typed) = entry.0 else {
-            self.wrong_type(key, &entry, "a word in quotes", &valid.join(", "));
+            self.wrong_type(key, entry, "a word in quotes", &valid.join(", "));
             return None;
         };
         if let Some((_, value)) = words.iter().find(|(word, _)| word == typed) {
-            return Some(Located { value: *value, at: entry.1 });
+            return Some(Located { value: *value, at: entry.1.clone() });
         }
         let mut problem = Problem::new(format!("{} is not a valid `{key}`", quoted(typed))).at(&entry.1);
         if let Some(near) = nearest(typed, &valid) {
@@ -210,6 +283,27 @@ impl<'a> Reader<'a> {
             return None;
         };
         Some(Reader::new(self.context, table, entry.1))
+    }
+
+    /// The tables of a list of them, `[[key]]`.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Reader<'a>> {
+        let Some(entry) = self.get(key) else { return Vec::new() };
+        let DeValue::Array(items) = entry.0 else {
+            self.wrong_type(key, &entry, "a list of tables", &format!("[[{key}]] on a line of its own"));
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for item in items {
+            let at = At { file: self.context.file, span: item.span() };
+            match item.get_ref() {
+                DeValue::Table(table) => found.push(Reader::new(self.context, table, at)),
+                other => {
+                    let help = format!("[[{key}]] on a line of its own");
+                    self.wrong_type(key, &(other, at), "a list of tables", &help);
+                }
+            }
+        }
+        found
     }
 
     /// The tables inside of the table `key`, each with its name as typed; what is no table has no reader.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ids::SslMode;
+
+mod tenancy;
 
 const GOOD: &str = "[databases.app]\nhost = \"db\"\n[users.u]\npassword = \"hunter2\"\n";
 const SCRAM: &str = "SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -29,6 +32,7 @@ fn dir_with(text: &str) -> TempDir {
         fs::write(dir.path().join(file), "pem").unwrap();
     }
     fs::write(dir.path().join("pw"), "hunter2-file\n").unwrap();
+    fs::write(dir.path().join("key"), "hunter2-hunter2-hunter2-hunter2-\n").unwrap();
     dir
 }
 
@@ -74,8 +78,6 @@ const MISTAKES: &[(&str, usize, usize, &[&str])] = &[
     ),
     ("[admin]", 1, 2, &["unknown key `admin`"]),
     ("[cache]", 1, 2, &["unknown key `cache`"]),
-    ("[tenancy]", 1, 2, &["unknown key `tenancy`"]),
-    ("[tenants.acme]", 1, 2, &["unknown key `tenants`"]),
     ("[listn]", 1, 2, &["did you mean `listen`?"]),
     (
         "[listen]\naddresses = \"127.0.0.1:1\"",
@@ -212,7 +214,6 @@ const MISTAKES: &[(&str, usize, usize, &[&str])] = &[
         &["there is no database `apq`", "valid here: app"],
     ),
     ("[users.x]\npassword = \"hunter2\"\ndatabases = [\"*\"]", 3, 14, &["leave `databases` out"]),
-    ("[users.x]\npassword = \"hunter2\"\ntenants = \"*\"", 3, 1, &["unknown key `tenants`"]),
     ("[users.x]\npassword = \"hunter2\"\nauth_type = \"password\"", 3, 13, &["works over TLS only"]),
     ("[users.x]\npassword = \"hunter2\"\nmin_pool_size = 25", 3, 17, &["min_pool_size 25"]),
     ("[pool]\nquery_timeout = 5s", 2, 17, &["error:"]),
@@ -565,7 +566,8 @@ fn the_examples_load() {
 fn the_example_names_every_key() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/howdah.toml")).unwrap();
     let known = bad(
-        "x=1\n[listen]\nx=1\n[listen.tls]\nx=1\n[http]\nx=1\n[log]\nx=1\n[pool]\nx=1\n[databases.a]\nx=1\nhost='h'\n[databases.a.tls]\nx=1\n[users.x]\nx=1\npassword='p'\n",
+        "x=1\n[listen]\nx=1\n[listen.tls]\nx=1\n[http]\nx=1\n[log]\nx=1\n[pool]\nx=1\n[databases.a]\nx=1\nhost='h'\n[databases.a.tls]\nx=1\n[users.x]\nx=1\npassword='p'\n\
+         [tenancy]\nx=1\n[[tenancy.resolvers]]\nx=1\nname='n'\nquery='q'\nset={'a.b'='c'}\n[tenancy.signature]\nx=1\nkey_file='key'\n[tenants.a]\nx=1\n",
     );
     for error in known.iter() {
         let valid = error.help.iter().find_map(|h| h.strip_prefix("valid here: ")).unwrap();

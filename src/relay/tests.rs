@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::backend::{Backend, ConnectError, Connecting, Connector};
-use crate::config::{Database, PoolMode, PoolOverrides, PoolSettings, ServerTls, User};
+use crate::config::{Database, PoolMode, PoolOverrides, PoolSettings, ServerTls, TenantRule, User};
 use crate::frontend::LoggedIn;
 use crate::ids::{BackendId, ClientId, PoolKey, SslMode};
 use crate::net::Stream;
@@ -155,6 +155,8 @@ impl House {
                 password: None,
                 auth_type: None,
                 databases: None,
+                tenants: TenantRule::default(),
+                role: None,
                 pool: PoolOverrides::default(),
             }),
             database_name: "shop".into(),

@@ -3,7 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::duty::Duty;
 use super::expect::{Expect, Kind, Undo};
+use super::inject::{Duties, Slow, slow_end};
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
@@ -55,6 +57,8 @@ pub struct ClientSession {
     startup: Arc<Settings>,
     /// Stands for `search_path`: the same text means another statement under another one.
     pub(super) scope: u64,
+    /// What tenancy asks of it; `None` without tenancy.
+    pub(super) duty: Option<Box<Duty>>,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -84,6 +88,7 @@ impl ClientSession {
             startup: Arc::clone(&settings),
             settings,
             scope: 0,
+            duty: None,
         };
         session.settings_changed();
         session
@@ -104,13 +109,17 @@ impl ClientSession {
         self.statements.len()
     }
 
-    fn settings_changed(&mut self) {
+    pub(super) fn settings_changed(&mut self) {
         self.standard_strings = self.settings.get("standard_conforming_strings") != Some("off");
-        self.scope = self.settings.get("search_path").map_or(0, |path| {
+        let of_tenant = self.locals().map_or(0, |(locals, _)| locals.scope());
+        let path = self.settings.get("search_path");
+        self.scope = if path.is_none() && of_tenant == 0 {
+            0
+        } else {
             let mut hasher = DefaultHasher::new();
-            path.hash(&mut hasher);
+            (path, of_tenant).hash(&mut hasher);
             hasher.finish()
-        });
+        };
     }
 
     pub(super) fn note_setting(&mut self, name: &str, value: &str) {
@@ -186,7 +195,13 @@ impl ClientSession {
                 Ok(Verdict::Reply)
             }
             front::PASSWORD => Err(PgError::protocol_violation("unexpected password message")),
-            _ => Ok(Verdict::NeedServer),
+            _ => {
+                if let Some(error) = self.duty.as_ref().and_then(|_| self.objection_early(tag, body)) {
+                    self.refuse(tag, &error, replies);
+                    return Ok(Verdict::Reply);
+                }
+                Ok(Verdict::NeedServer)
+            }
         }
     }
 
@@ -230,11 +245,16 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| Self::sync(&given, &mut to)),
+            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             front::QUERY => return self.query(&given, &mut to),
             front::FUNCTION_CALL => {
+                if self.duty.is_some()
+                    && let Some(verdict) = self.call_with_duty(&given, &mut to)
+                {
+                    return Ok(verdict);
+                }
                 to.server.replay_ok = false;
                 to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
                 return Ok(Verdict::Forward);
@@ -251,6 +271,13 @@ impl ClientSession {
             to.server.doubt = true;
             return Ok(Verdict::Wait);
         }
+        let mut duties = Duties::Nothing;
+        if self.duty.is_some() {
+            duties = self.batch_with_duty(tag, body, &mut to);
+            if let Duties::Done(verdict) = duties {
+                return Ok(verdict);
+            }
+        }
         to.server.record(given.frame, given.whole);
         if tag == front::FLUSH {
             return no_body(body).map(|()| Verdict::Forward);
@@ -259,12 +286,18 @@ impl ClientSession {
         if self.mode == Mode::Pooled {
             to.server.close_stale(to.out);
         }
+        if let Duties::Inject(class) = duties {
+            self.inject(class, &mut to);
+        }
         match tag {
             front::PARSE => self.parse(&given, &mut to),
             front::BIND => self.bind(&given, &mut to),
             front::DESCRIBE => self.describe(&given, &mut to),
             front::CLOSE => self.close(&given, &mut to),
             _ => {
+                if self.duty.is_some() {
+                    to.server.step_portal(body);
+                }
                 to.server.push(Expect::new(Kind::Execute, true), to.replies);
                 Ok(Verdict::Forward)
             }
@@ -296,7 +329,7 @@ impl ClientSession {
         Ok(())
     }
 
-    fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+    fn sync(&self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
             return Verdict::Ignore;
@@ -305,6 +338,16 @@ impl ClientSession {
         to.server.unsynced = false;
         to.server.discarding = false;
         to.server.barrier |= std::mem::take(&mut to.server.barrier_at_sync);
+        if to.server.slow == Slow::On
+            && let Some(locals) = self.locals().map(|(locals, _)| Arc::clone(locals))
+        {
+            to.out.extend_from_slice(given.frame);
+            to.server.ahead.end_batch(false);
+            to.server.push(Expect::new(Kind::Sync, true), to.replies);
+            slow_end(&locals, to);
+            return Verdict::Rewritten(given.len);
+        }
+        to.server.ahead.end_batch(false);
         to.server.push(Expect::new(Kind::Sync, true), to.replies);
         Verdict::Forward
     }
@@ -323,33 +366,54 @@ impl ClientSession {
             to.server.doubt = true;
             return Ok(Verdict::Wait);
         }
+        let Some(traits) = traits else {
+            to.server.replay_ok = false;
+            to.server.worn |= to.server.unsynced;
+            to.server.unsynced = false;
+            to.server.push(Expect::new(Kind::Query, true), to.replies);
+            return Ok(Verdict::Forward);
+        };
+        if self.duty.is_some()
+            && let Some(verdict) = self.query_with_duty(text, &traits, given, to)
+        {
+            return Ok(verdict);
+        }
+        to.server.tainted |= !given.whole;
+        if let Some(which) = traits.deallocate.filter(|which| *which != sql::Deallocate::All) {
+            to.server.replay_ok = false;
+            to.server.worn |= to.server.unsynced;
+            return Ok(self.deallocate_simple(&which.name(), to));
+        }
+        self.push_query(Expect::new(Kind::Query, true), &traits, to);
+        Ok(Verdict::Forward)
+    }
+
+    /// Notes a simple query that goes out.
+    pub(super) fn push_query(&mut self, mut entry: Expect, traits: &sql::Traits<'_>, to: &mut To<'_>) {
         to.server.replay_ok = false;
         to.server.worn |= to.server.unsynced;
-        let mut entry = Expect::new(Kind::Query, true);
-        if let Some(traits) = traits {
-            // A simple query drops the unnamed statement, unless an error of its batch skips it.
-            let unnamed = self.statements.unnamed.take();
-            if to.server.unsynced {
-                entry = entry.undo(Undo::Unnamed(unnamed));
-            }
-            to.server.unnamed = None;
-            to.server.tainted |= traits.changes_session || !given.whole;
-            if traits.discard_all || traits.deallocate == Some(sql::Deallocate::All) {
-                to.server.barrier = true;
-            } else if let Some(which) = traits.deallocate {
-                return Ok(self.deallocate_simple(&which.name(), to));
-            }
+        // A simple query drops the unnamed statement, unless an error of its batch skips it.
+        let unnamed = self.statements.unnamed.take();
+        if to.server.unsynced {
+            entry = entry.undo(Undo::Unnamed(unnamed));
         }
+        to.server.unnamed = None;
+        to.server.tainted |= traits.changes_session;
+        to.server.barrier |= traits.discard_all || traits.deallocate == Some(sql::Deallocate::All);
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;
         to.server.push(entry, to.replies);
-        Ok(Verdict::Forward)
     }
 
     /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so
     /// it gets one to deallocate that means nothing.
     fn deallocate_simple(&mut self, name: &[u8], to: &mut To<'_>) -> Verdict {
         let mut entry = Expect::new(Kind::Query, true);
+        let unnamed = self.statements.unnamed.take();
+        if to.server.unsynced {
+            entry = entry.undo(Undo::Unnamed(unnamed));
+        }
+        to.server.unnamed = None;
         // In a failed transaction it fails, and as it stands it fails as well.
         let failed = to.server.status() == b'E' && to.server.expect.is_empty();
         let ours = if to.server.unsynced || failed { None } else { self.statements.remove(name) };

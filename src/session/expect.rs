@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::locals::Insert;
 use super::statement::Statement;
 use crate::wire::PgError;
 
@@ -57,12 +58,52 @@ pub struct Expect {
     pub error: Option<Box<PgError>>,
     /// Bytes of the batch's replay buffer that are answered once this is.
     pub replay_end: usize,
+    /// Statements that were put into a simple query's text.
+    pub(super) inserts: Option<Arc<[Insert]>>,
+    /// Statements of a simple query that are done, those put in included.
+    pub(super) done: u32,
+    /// A query of the slow path, ahead of the client's statement or behind it.
+    pub(super) aside: bool,
 }
 
 impl Expect {
     /// An entry with nothing but its kind.
     pub fn new(kind: Kind, shown: bool) -> Self {
-        Self { kind, shown, statement: None, undo: None, error: None, replay_end: 0 }
+        Self {
+            kind,
+            shown,
+            statement: None,
+            undo: None,
+            error: None,
+            replay_end: 0,
+            inserts: None,
+            done: 0,
+            aside: false,
+        }
+    }
+
+    /// A query of the slow path.
+    pub(super) fn aside() -> Self {
+        Self { aside: true, ..Self::new(Kind::Query, false) }
+    }
+
+    /// One more statement of a simple query is done. True if it is one that was put in.
+    pub(super) fn one_done(&mut self) -> bool {
+        let Some(inserts) = &self.inserts else { return false };
+        let n = self.done;
+        self.done += 1;
+        let mut earlier = 0;
+        for insert in inserts.iter() {
+            let from = insert.before + earlier;
+            if n < from {
+                return false;
+            }
+            if n < from + insert.statements {
+                return true;
+            }
+            earlier += insert.statements;
+        }
+        false
     }
 
     /// The server answers it with `ReadyForQuery` at the end.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Undo};
-use super::server::{Action, ServerSession, Violation};
+use super::server::{Action, ServerSession, Violation, framed, moved_position};
 use super::statement::Statement;
 use crate::wire::{self, ErrorFields, back};
 
@@ -21,6 +21,10 @@ impl ServerSession {
         self.copy_in = false;
         let kind = head.kind;
         if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
+            if head.aside {
+                self.slow_failed(framed(back::ERROR, body));
+                return Ok(Action::Swallow);
+            }
             let head = self.expect.front_mut();
             let (replaced, undo) = head.map_or((None, None), |head| (head.error.take(), head.undo.take()));
             if let Some(undo) = undo.filter(|undo| matches!(**undo, Undo::Define(..))) {
@@ -147,22 +151,21 @@ impl ServerSession {
 
     fn shown_error(&mut self, client: &ClientSession, body: &[u8], replaced: Option<Vec<u8>>) -> Action {
         if self.preparing {
-            let mut bytes = Vec::with_capacity(body.len() + 5);
-            wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(body));
-            self.preamble_error = Some(bytes);
+            self.preamble_error = Some(framed(back::ERROR, body));
             return Action::Swallow;
         }
         self.answered = true;
         if let Some(bytes) = replaced {
             return Action::Replace(bytes);
         }
-        // An error too long to be here whole names no statement in its message.
-        match client.rename_in(body).filter(|_| body.last() == Some(&0)) {
-            Some(body) => {
-                let mut bytes = Vec::with_capacity(body.len() + 5);
-                wire::frame(&mut bytes, back::ERROR, |out| out.extend_from_slice(&body));
-                Action::Replace(bytes)
-            }
+        // An error too long to be here whole names no statement in its message, and its position stays.
+        if body.last() != Some(&0) {
+            return Action::Pass;
+        }
+        let inserts = self.expect.front().and_then(|head| head.inserts.as_deref());
+        let moved = inserts.and_then(|inserts| moved_position(body, inserts));
+        match client.rename_in(moved.as_deref().unwrap_or(body)).or(moved) {
+            Some(body) => Action::Replace(framed(back::ERROR, &body)),
             None => Action::Pass,
         }
     }
@@ -196,6 +199,7 @@ impl ServerSession {
             wire::close_statement(out, &statement.name);
             self.expect.push_back(Expect::new(Kind::Close, false));
         }
+        self.ahead.local = 0; // it went with the transaction that failed
         self.unsynced = true; // so that recording does not begin anew: a batch heals once
         self.replay_ok = false;
         let frames = std::mem::take(&mut self.replay);

@@ -13,11 +13,17 @@
 //! - Nothing is remembered as prepared on a server before its `ParseComplete` is certain: whatever an error
 //!   skips is undone, in reverse.
 //! - Replies that Howdah makes itself stand in the same queue, so they never overtake a server's.
+//! - What a transaction must run with ([`Locals`]) is set in it before its first statement that could tell, or
+//!   the statement does not run. What was put in shows nowhere in the answers.
 //! - A server connection is free for another client only when [`ServerSession::is_free`] says so.
 
+mod ahead;
 mod client;
+mod duty;
 mod expect;
 mod failure;
+mod inject;
+mod locals;
 mod preamble;
 mod prepared;
 mod server;
@@ -25,7 +31,9 @@ mod settings;
 mod statement;
 
 pub use client::{ClientSession, Mode, Verdict};
+pub use duty::{Change, Guard};
 pub use expect::{Expect, Kind};
+pub use locals::Locals;
 pub use server::{Action, ServerSession, Violation, needs_body};
 pub use settings::{Settings, is_settable};
 pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};

@@ -127,6 +127,9 @@ impl ClientSession {
         };
         to.server.tainted |= statement.changes_session;
         to.server.barrier_at_sync |= statement.drops_all;
+        if self.duty.is_some() {
+            to.server.note_portal(bind.portal, statement.class);
+        }
         let unnamed = bind.statement.is_empty();
         let name = if unnamed { &b""[..] } else { &statement.name };
         let verdict = write_bind(given, &bind, name, to);
@@ -168,7 +171,7 @@ impl ClientSession {
 
     /// Makes the server raise an error here, where its place among the replies and its effect on the
     /// transaction are as they should be, and shows `error` in its place.
-    fn fail(&self, error: PgError, to: &mut To<'_>) -> Verdict {
+    pub(super) fn fail(&self, error: PgError, to: &mut To<'_>) -> Verdict {
         wire::parse_into(to.out, b"", b"howdah refuses this\0\0\0");
         to.server.unnamed = None;
         let mut entry = Expect::new(Kind::Parse, true).undo(Undo::Unnamed(self.statements.unnamed.clone()));
@@ -245,7 +248,7 @@ fn evict(to: &mut To<'_>) {
 }
 
 /// Prepares a statement on the server if it is not there.
-fn ensure(statement: &Arc<Statement>, to: &mut To<'_>) {
+pub(super) fn ensure(statement: &Arc<Statement>, to: &mut To<'_>) {
     if !to.server.statements.touch(statement.id) {
         prepare(statement, Expect::new(Kind::Parse, false), to);
     }

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Queue};
+use super::inject::Slow;
+use super::locals::Insert;
 use super::settings::{Settings, is_settable};
 use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
+use crate::sql::Class;
 use crate::wire::{self, Parameters, back};
 
 /// The most bytes of a batch that are kept to run it again.
@@ -97,6 +101,17 @@ pub struct ServerSession {
     pub(super) replay_due: bool,
     /// Statements that turned out to be stale too late to heal: they are closed with the next batch.
     pub(super) stale: Vec<Arc<Statement>>,
+    /// The transaction that the next frame will meet. Kept for clients with a tenant only.
+    pub(super) ahead: Ahead,
+    /// Portals of statements that are no plain queries.
+    pub(super) portals: Vec<(Box<[u8]>, Class)>,
+    /// Statements that set a tenant's settings, by how many they set.
+    pub(super) setters: Vec<(usize, Arc<Statement>)>,
+    pub(super) slow: Slow,
+    /// Why the slow path failed, for the frame that took it.
+    pub(super) slow_error: Option<Vec<u8>>,
+    /// What [`Self::is_tainted`] was before the slow path.
+    pub(super) slow_taint: bool,
 }
 
 impl ServerSession {
@@ -129,6 +144,12 @@ impl ServerSession {
             healing: None,
             replay_due: false,
             stale: Vec::new(),
+            ahead: Ahead::default(),
+            portals: Vec::new(),
+            setters: Vec::new(),
+            slow: Slow::Off,
+            slow_error: None,
+            slow_taint: false,
         }
     }
 
@@ -151,6 +172,8 @@ impl ServerSession {
             && self.healing.is_none()
             && !self.replay_due
             && !self.preparing
+            && self.slow == Slow::Off
+            && self.slow_error.is_none()
     }
 
     /// The client's frames must wait: what is in flight decides what they mean, or too much is in flight.
@@ -218,6 +241,11 @@ impl ServerSession {
     /// away before its Sync. A statement that cannot be parsed sees to that; a Sync alone would commit.
     pub fn abandon_batch(&mut self, out: &mut Vec<u8>) {
         self.replay_due = false;
+        if matches!(self.slow, Slow::Setting | Slow::On) {
+            // What it set for the session, its taint has removed; see `Slow`.
+            self.slow = Slow::Off;
+        }
+        self.slow_error = None;
         let open = self.unsynced && !self.discarding;
         if open {
             wire::parse_into(out, b"", b"howdah abandons this\0\0\0");
@@ -313,15 +341,18 @@ impl ServerSession {
     ) -> Result<Action, Violation> {
         match tag {
             back::PARAMETER_STATUS => return Ok(self.on_parameter(client, body)),
-            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(tag)),
+            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(tag, body)),
             back::ERROR => return self.on_error(client, body),
             back::READY => return self.on_ready(client, body),
             _ => {}
         }
-        let Some(head) = self.expect.front() else {
+        let Some(head) = self.expect.front_mut() else {
             return Err(Violation("a reply to nothing"));
         };
-        let (kind, shown) = (head.kind, head.shown);
+        let (kind, mut shown) = (head.kind, head.shown);
+        if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
+            shown &= !head.one_done();
+        }
         let runs = matches!(kind, Kind::Execute | Kind::Query);
         let (fits, done) = match tag {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
@@ -358,8 +389,18 @@ impl ServerSession {
         self.preparing || self.expect.front().is_some_and(|head| !head.shown)
     }
 
-    fn on_async(&self, tag: u8) -> Action {
-        if tag == back::NOTICE && self.hidden() { Action::Swallow } else { Action::Pass }
+    fn on_async(&self, tag: u8, body: &[u8]) -> Action {
+        if tag != back::NOTICE {
+            return Action::Pass;
+        }
+        if self.hidden() {
+            return Action::Swallow;
+        }
+        let inserts = self.expect.front().and_then(|head| head.inserts.as_deref());
+        match inserts.and_then(|inserts| moved_position(body, inserts)) {
+            Some(body) => Action::Replace(framed(tag, &body)),
+            None => Action::Pass,
+        }
     }
 
     /// A setting changed, by the client's doing or by the preamble's.
@@ -368,6 +409,10 @@ impl ServerSession {
             match self.reported.iter_mut().find(|(known, _)| **known == *name) {
                 Some(known) => known.1 = value.into(),
                 None => self.reported.push((name.into(), value.into())),
+            }
+            // A tenant's own come and go with each transaction; the session's are what the client knows.
+            if std::str::from_utf8(name).is_ok_and(|name| client.locals().is_some_and(|(l, _)| l.has(name))) {
+                return Action::Swallow;
             }
             if self.discarded.is_some() {
                 // Back to what a fresh connection has, which is nothing to remember. For the client, what it
@@ -443,6 +488,12 @@ impl ServerSession {
         };
         self.status = status;
         self.copy_in = false;
+        if self.expect.is_empty() && !self.unsynced {
+            self.ahead.settle(status);
+        }
+        if head.aside {
+            self.slow_ready();
+        }
         if self.healing.is_some() {
             return Ok(Action::Replay);
         }
@@ -481,9 +532,47 @@ fn ready_after_discard(client: &ClientSession, before: &Settings, status: u8) ->
     Action::Replace(bytes)
 }
 
+/// A notice's or error's fields with the position in the text that the client sent; `None`: there is none.
+pub(super) fn moved_position(body: &[u8], inserts: &[Insert]) -> Option<Vec<u8>> {
+    let (_, typed) = wire::error_fields(body).find(|(kind, _)| *kind == b'P')?;
+    let position: u32 = std::str::from_utf8(typed).ok()?.parse().ok()?;
+    let moved = inserts.iter().try_fold(position, |rest, insert| {
+        // Positions count from 1, and stand for a character behind what they count.
+        let at = insert.at?;
+        if position <= at {
+            Some(rest)
+        } else if position > at.saturating_add(insert.chars) {
+            Some(rest.saturating_sub(insert.chars))
+        } else {
+            None
+        }
+    });
+    let mut fields = Vec::with_capacity(body.len());
+    for (kind, value) in wire::error_fields(body) {
+        if kind != b'P' {
+            fields.push(kind);
+            fields.extend_from_slice(value);
+            fields.push(0);
+        } else if let Some(moved) = moved {
+            fields.push(kind);
+            fields.extend_from_slice(moved.to_string().as_bytes());
+            fields.push(0);
+        }
+    }
+    fields.push(0);
+    Some(fields)
+}
+
+/// A message with its head.
+pub(super) fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(body.len() + 5);
+    wire::frame(&mut bytes, tag, |out| out.extend_from_slice(body));
+    bytes
+}
+
 /// True for the messages whose body [`ServerSession::on_backend`] reads.
 pub fn needs_body(tag: u8) -> bool {
-    matches!(tag, back::READY | back::COMMAND_COMPLETE | back::ERROR | back::PARAMETER_STATUS)
+    matches!(tag, back::READY | back::COMMAND_COMPLETE | back::ERROR | back::NOTICE | back::PARAMETER_STATUS)
 }
 
 /// True when a name could be taken for one of Howdah's own.

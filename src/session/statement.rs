@@ -34,6 +34,10 @@ pub struct Statement {
     pub drops_all: bool,
     /// It is a `DEALLOCATE` of one statement.
     pub deallocates_one: bool,
+    /// What it is to its transaction.
+    pub class: sql::Class,
+    /// Settings that it touches, which a tenant may protect.
+    pub touched: Option<Box<sql::Touched>>,
 }
 
 impl Statement {
@@ -51,6 +55,8 @@ impl Statement {
             ends_transaction: traits.ends_transaction,
             drops_all: traits.discard_all || traits.deallocate == Some(sql::Deallocate::All),
             deallocates_one: traits.deallocate.is_some_and(|which| which != sql::Deallocate::All),
+            class: traits.class,
+            touched: sql::touched(text, standard_strings),
         }
     }
 

@@ -1,18 +1,26 @@
 //! Just enough SQL to pool safely: a lexer and what a text does to its session (floor 0).
 //!
-//! What it is for: telling statements that change the session they run in from those that do not, and
-//! finding the few that a pooler must answer for its client (`DISCARD ALL`, `DEALLOCATE`).
+//! What it is for: telling statements that change the session they run in from those that do not, finding
+//! the few that a pooler must answer for its client (`DISCARD ALL`, `DEALLOCATE`), and which settings a text
+//! touches, so that those of the tenant can be refused.
 //!
 //! May import: nothing of this crate. Knows no socket, no clock, no lock.
 //!
 //! Invariants:
-//! - Reads any bytes, in one pass, without recursion and without allocation.
+//! - Reads any bytes, in time linear in their number. What has nothing of interest costs no allocation.
+//! - Recursion only into strings that are run as SQL, to a fixed depth.
 //! - Errs on the side of "changes the session": a text it cannot judge costs a reset, not a leak.
 
+mod class;
 mod lexer;
+mod literal;
+mod setting;
+mod touched;
 mod traits;
 
-pub use lexer::{Lexer, Token};
+pub use class::{Class, Part, parts};
+pub use lexer::{Form, Lexer, Token};
+pub use touched::{Touched, hides_ascii, touched};
 pub use traits::{Deallocate, Traits, traits};
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What a text does to the session it runs in.
 
+use super::class::{Class, class};
 use super::lexer::{Lexer, Token};
+use super::literal;
 
 /// What `DEALLOCATE` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub enum Deallocate<'a> {
     Word(&'a [u8]),
     /// One statement, between double quotes (`""` not undone yet).
     Quoted(&'a [u8]),
+    /// One statement, as `U&"…"` (nothing undone yet), and its escape character.
+    Unicode(&'a [u8], u8),
 }
 
 impl Deallocate<'_> {
@@ -19,17 +23,9 @@ impl Deallocate<'_> {
         match self {
             Self::All => Vec::new(),
             Self::Word(word) => word.to_ascii_lowercase(),
-            Self::Quoted(text) => {
-                let mut name = Vec::with_capacity(text.len());
-                let mut bytes = text.iter().copied();
-                while let Some(byte) = bytes.next() {
-                    name.push(byte);
-                    if byte == b'"' {
-                        bytes.next();
-                    }
-                }
-                name
-            }
+            Self::Quoted(text) => literal::undouble(text, b'"').into_owned(),
+            // What cannot be decoded is an error to the server, so the name is of no account.
+            Self::Unicode(text, escape) => literal::unicode(text, b'"', *escape).unwrap_or_default(),
         }
     }
 }
@@ -49,6 +45,8 @@ pub struct Traits<'a> {
     /// The first statement ends a transaction (COMMIT, END, ROLLBACK, ABORT, also `ROLLBACK TO`, PREPARE
     /// TRANSACTION): the server accepts it in a failed one.
     pub ends_transaction: bool,
+    /// What the first statement is to its transaction.
+    pub class: Class,
 }
 
 /// Reads a whole text. `standard_strings` is the session's `standard_conforming_strings`.
@@ -64,6 +62,7 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
         found.discard_all = statement.discard_all && alone;
         if alone {
             found.ends_transaction = statement.ends_transaction;
+            found.class = statement.class;
         }
     }
     found
@@ -75,7 +74,7 @@ fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
 }
 
 fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
-    let mut found = Traits::default();
+    let mut found = Traits { class: class(first, lexer), ..Traits::default() };
     let Token::Word(word) = first else {
         body(None, lexer, &mut found);
         return found;
@@ -114,6 +113,9 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
                 Some(t) if t.is("all") => Some(Deallocate::All),
                 Some(Token::Word(name)) => Some(Deallocate::Word(name)),
                 Some(Token::Quoted(name)) => Some(Deallocate::Quoted(name)),
+                Some(Token::UnicodeQuoted(name)) => {
+                    literal::escape_character(lexer).map(|escape| Deallocate::Unicode(name, escape))
+                }
                 _ => None,
             };
         }
@@ -145,6 +147,8 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
     while let Some(token) = lexer.next() {
         match token {
             Token::Symbol(b';') => return,
+            // Rare enough not to be decoded: it may spell anything.
+            Token::UnicodeQuoted(_) => found.changes_session = true,
             Token::Word(word) | Token::Quoted(word) => match word.len() {
                 4 if declares && token.is("hold") => found.changes_session = true,
                 4 if token.is("into") => found.changes_session |= into_temporary(lexer),

@@ -1,0 +1,108 @@
+//! Which transaction a frame will meet when the server comes to it, as far as that is certain: frames go out
+//! before the answers to earlier ones are there.
+
+use crate::sql::Class;
+
+/// What the server will be in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// No transaction.
+    #[default]
+    Idle,
+    /// A transaction block.
+    Block,
+    /// A failed one.
+    Failed,
+    /// Frames in flight decide it.
+    Unknown,
+}
+
+/// The transaction ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ahead {
+    pub(super) state: State,
+    /// Which of the client's [`super::Locals`] are set in it, by their number; 0: none.
+    pub(super) local: u64,
+    /// A statement that needed them has gone out in it.
+    pub(super) ran: bool,
+    /// A frame of the open batch may have begun or ended a transaction.
+    moved: bool,
+}
+
+impl Ahead {
+    /// Nothing is in flight: what the server said last holds.
+    pub(super) fn settle(&mut self, status: u8) {
+        self.moved = false;
+        self.state = match status {
+            b'T' => State::Block,
+            b'E' => State::Failed,
+            _ => State::Idle,
+        };
+        if self.state == State::Idle {
+            self.over();
+        }
+    }
+
+    fn over(&mut self) {
+        self.local = 0;
+        self.ran = false;
+    }
+
+    /// Whether a statement of this class needs the locals `number` to be set before it.
+    pub(super) fn needs(&self, class: Class, number: u64) -> bool {
+        class.needs_locals()
+            && match self.state {
+                State::Failed => false, // the server refuses all but the end of the transaction
+                State::Unknown => true,
+                State::Idle | State::Block => self.local != number,
+            }
+    }
+
+    /// A statement goes out.
+    pub(super) fn step(&mut self, class: Class) {
+        self.ran |= class.needs_locals();
+        match class {
+            Class::Begin if self.state != State::Failed => {
+                self.state = State::Block;
+                self.moved = true;
+            }
+            Class::End => {
+                self.over();
+                self.state = State::Idle;
+                self.moved = true;
+            }
+            Class::Chain => {
+                self.over();
+                self.state = State::Block;
+                self.moved = true;
+            }
+            Class::RollbackTo => {
+                self.local = 0;
+                self.state = State::Block;
+                self.moved = true;
+            }
+            Class::ResetAll => self.local = 0,
+            _ => {}
+        }
+    }
+
+    /// The end of a batch, or of a simple query; `sure` if all that moved the transaction was a single statement
+    /// that ends it, which leaves no doubt.
+    pub(super) fn end_batch(&mut self, sure: bool) {
+        let moved = std::mem::take(&mut self.moved);
+        if moved && !sure {
+            self.state = State::Unknown;
+        } else if self.state == State::Idle {
+            self.over();
+        }
+    }
+
+    /// A frame that was made to fail goes out.
+    pub(super) fn fail(&mut self) {
+        self.state = match self.state {
+            State::Idle => State::Idle,
+            State::Block | State::Failed => State::Failed,
+            State::Unknown => State::Unknown,
+        };
+    }
+}

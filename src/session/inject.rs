@@ -1,0 +1,434 @@
+//! What a client's transactions must run with, put ahead of its frames in the same write and the same
+//! transaction; and the slow path for statements that share a transaction with nothing.
+//!
+//! Which form goes where is measured: simple queries get `SET LOCAL …;` ahead of their text; the extended
+//! protocol a Bind and Execute of a prepared `set_config`, or inside a block, where a query would fix the
+//! snapshot before the client may choose its isolation level, a Parse, Bind and Execute of `SET LOCAL`.
+
+use std::sync::Arc;
+
+use super::ahead::{Ahead, State};
+use super::client::{ClientSession, Given, To, Verdict};
+use super::expect::{Expect, Kind, Undo};
+use super::locals::{Insert, Locals, setter};
+use super::prepared::ensure;
+use super::server::ServerSession;
+use super::statement::{Intern, Statement};
+use crate::sql::{self, Class, Part, Traits};
+use crate::wire::{self, ErrorFields, PgError, front};
+
+/// Where the slow path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Slow {
+    /// Not on it.
+    #[default]
+    Off,
+    /// The locals are being set for the session.
+    Setting,
+    /// They are set: the client's statement may go, and a RESET behind it.
+    On,
+    /// The RESET is on its way.
+    Resetting,
+}
+
+impl ClientSession {
+    /// A simple query of a client with a tenant. `None`: it goes as it stands.
+    pub(super) fn query_with_duty(
+        &mut self,
+        text: &[u8],
+        traits: &Traits<'_>,
+        given: &Given<'_>,
+        to: &mut To<'_>,
+    ) -> Option<Verdict> {
+        if let Some(error) = self.objection_to(text, traits) {
+            return Some(self.fail_query(error, to));
+        }
+        let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
+        else {
+            self.step_all(text, traits, to.server);
+            return None;
+        };
+        if traits.statements == 1 && traits.class == Class::Alone {
+            match self.slow_step(&locals, to) {
+                Ok(true) => {
+                    to.out.extend_from_slice(given.frame);
+                    to.server.ahead.end_batch(false);
+                    self.push_query(Expect::new(Kind::Query, true), traits, to);
+                    slow_end(&locals, to);
+                    return Some(Verdict::Rewritten(given.len));
+                }
+                Ok(false) => {}
+                Err(SlowWait::Wait) => return Some(Verdict::Wait),
+                Err(SlowWait::Failed(error)) => {
+                    to.replies.extend_from_slice(&error);
+                    wire::ready_for_query(to.replies, to.server.status());
+                    return Some(Verdict::Rewritten(given.len));
+                }
+            }
+        }
+        let inserts = self.inserts(text, traits, &locals, number, &mut to.server.ahead)?;
+        write_query(to.out, text, &inserts, &locals);
+        let mut entry = Expect::new(Kind::Query, true);
+        entry.inserts = Some(inserts.edits);
+        self.push_query(entry, traits, to);
+        Some(Verdict::Rewritten(given.len))
+    }
+
+    /// Where the locals must be put into a text, and what it makes of the transaction ahead. `None`: nowhere.
+    fn inserts(
+        &self,
+        text: &[u8],
+        traits: &Traits<'_>,
+        locals: &Locals,
+        number: u64,
+        ahead: &mut Ahead,
+    ) -> Option<Inserts> {
+        if traits.statements <= 1 {
+            let class = traits.class;
+            // LOCK or DECLARE alone and outside of a block must fail as they would.
+            let alone = traits.statements == 0 || class == Class::InBlock && ahead.state == State::Idle;
+            let needs = !alone && ahead.needs(class, number);
+            if needs {
+                ahead.local = number;
+            }
+            if traits.statements == 1 {
+                ahead.step(class);
+            }
+            ahead.end_batch(class == Class::End);
+            return needs.then(|| Inserts { places: Vec::new(), edits: Arc::clone(locals.at_front()) });
+        }
+        let mut places = Vec::new();
+        let mut edits: Vec<Insert> = Vec::new();
+        let chars = u32::try_from(locals.prefix().len()).unwrap_or(u32::MAX);
+        for (n, Part { start, class }) in sql::parts(text, self.standard_strings).enumerate() {
+            if ahead.needs(class, number) {
+                ahead.local = number;
+                let sent = chars.saturating_mul(u32::try_from(edits.len()).unwrap_or(u32::MAX));
+                let ahead_of_it = self.characters(text.get(..start).unwrap_or_default());
+                edits.push(Insert {
+                    before: u32::try_from(n).unwrap_or(u32::MAX),
+                    statements: u32::try_from(locals.count()).unwrap_or(u32::MAX),
+                    at: ahead_of_it.map(|at| at.saturating_add(sent)),
+                    chars,
+                });
+                places.push(start);
+            }
+            ahead.step(class);
+            if ahead.state == State::Unknown {
+                // Inside of one text all is certain: behind an error nothing runs.
+                ahead.state = State::Block;
+            }
+        }
+        ahead.end_batch(false);
+        (!places.is_empty()).then(|| Inserts { places, edits: edits.into() })
+    }
+
+    /// Follows a text that gets nothing put in.
+    fn step_all(&self, text: &[u8], traits: &Traits<'_>, server: &mut ServerSession) {
+        if traits.statements == 1 {
+            server.ahead.step(traits.class);
+        } else {
+            for part in sql::parts(text, self.standard_strings) {
+                server.ahead.step(part.class);
+            }
+        }
+        server.ahead.end_batch(traits.statements == 1 && traits.class == Class::End);
+    }
+
+    /// How many characters these bytes are for the server; `None` in an encoding where that takes tables.
+    fn characters(&self, bytes: &[u8]) -> Option<u32> {
+        let encoding = self.settings().get("client_encoding").unwrap_or("UTF8").to_ascii_uppercase();
+        let count = match encoding.replace(['-', '_'], "").as_str() {
+            "UTF8" | "UNICODE" => bytes.iter().filter(|b| **b & 0xc0 != 0x80).count(),
+            _ if bytes.is_ascii() => bytes.len(),
+            other if other.starts_with("LATIN") || other.starts_with("WIN") || other.starts_with("ISO") => {
+                bytes.len()
+            }
+            "SQLASCII" | "KOI8R" | "KOI8U" => bytes.len(),
+            _ => return None,
+        };
+        u32::try_from(count).ok()
+    }
+
+    /// Makes a simple query fail where its place among the replies and its effect on the transaction are as they
+    /// should be, and shows `error` in its place.
+    pub(super) fn fail_query(&mut self, error: PgError, to: &mut To<'_>) -> Verdict {
+        wire::query(to.out, b"howdah refuses this");
+        let mut entry = Expect::new(Kind::Query, true);
+        entry.error = Some(Box::new(error));
+        if to.server.unsynced {
+            entry = entry.undo(Undo::Unnamed(self.statements.unnamed.take()));
+        }
+        self.set_unnamed(None);
+        to.server.unnamed = None;
+        to.server.replay_ok = false;
+        to.server.worn |= to.server.unsynced;
+        to.server.unsynced = false;
+        to.server.ahead.fail();
+        to.server.ahead.end_batch(false);
+        to.server.push(entry, to.replies);
+        Verdict::Rewritten(usize::MAX)
+    }
+
+    /// Puts the locals ahead of a frame of the extended protocol, if the transaction ahead needs them.
+    pub(super) fn inject(&mut self, class: Class, to: &mut To<'_>) {
+        let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
+        else {
+            return;
+        };
+        let idle = to.server.ahead.state == State::Idle;
+        // Outside of a block LOCK and DECLARE fail as they would, unless the batch is one already.
+        if class == Class::InBlock && idle && to.server.ahead.local == 0
+            || !to.server.ahead.needs(class, number)
+        {
+            return;
+        }
+        to.server.ahead.local = number;
+        let block = to.server.ahead.state == State::Block;
+        if block && class != Class::Query {
+            for body in locals.each() {
+                self.run_unnamed(body, to);
+            }
+        } else if let Some(params) = locals.params() {
+            let statement = to.server.setter(locals.count(), to.intern);
+            ensure(&statement, to);
+            wire::bind(to.out, &statement.name, &params);
+            to.server.push(Expect::new(Kind::Bind, false).statement(statement), to.replies);
+            execute(to);
+        } else {
+            self.run_unnamed(&locals.select(), to);
+        }
+    }
+
+    fn run_unnamed(&mut self, body: &[u8], to: &mut To<'_>) {
+        wire::parse_into(to.out, b"", body);
+        wire::bind(to.out, b"", &[]);
+        to.server.unnamed = None;
+        let undo = Undo::Unnamed(self.statements.unnamed.clone());
+        to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
+        to.server.push(Expect::new(Kind::Bind, false), to.replies);
+        execute(to);
+    }
+
+    /// A frame of the extended protocol of a client with a tenant, before it is judged otherwise: refuses it,
+    /// or takes the slow path with it. Else its class, for [`Self::inject`], if it has one.
+    pub(super) fn batch_with_duty(&mut self, tag: u8, body: &[u8], to: &mut To<'_>) -> Duties {
+        let (class, error) = match tag {
+            front::PARSE => {
+                let Ok(parse) = wire::parse(body) else { return Duties::Nothing };
+                let traits = sql::traits(parse.query, self.standard_strings);
+                let error = self.objection_to(parse.query, &traits);
+                if error.is_none() && parse.name.is_empty() {
+                    self.unnamed_judged();
+                }
+                (traits.class, error)
+            }
+            front::BIND => {
+                let Some(bind) = wire::bind_head(body) else { return Duties::Nothing };
+                let Some(statement) = self.statement(bind.statement) else { return Duties::Nothing };
+                (statement.class, self.objection_to_use(statement, bind.statement.is_empty()))
+            }
+            _ => return Duties::Nothing,
+        };
+        if let Some(error) = error {
+            return Duties::Done(self.fail_in_batch(error, to));
+        }
+        let Some(locals) = self.locals().map(|(locals, _)| Arc::clone(locals)) else {
+            return Duties::Nothing;
+        };
+        if class == Class::Alone && !to.server.unsynced {
+            match self.slow_step(&locals, to) {
+                Ok(_) => {}
+                Err(SlowWait::Wait) => return Duties::Done(Verdict::Wait),
+                Err(SlowWait::Failed(error)) => {
+                    let fields = ErrorFields::read(error.get(5..).unwrap_or_default());
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    let mut error = PgError::error("XX000", text(fields.message));
+                    error.sqlstate = text(fields.sqlstate).into();
+                    return Duties::Done(self.fail_in_batch(error, to));
+                }
+            }
+        }
+        if tag == front::BIND || locals.is_early() { Duties::Inject(class) } else { Duties::Nothing }
+    }
+
+    fn fail_in_batch(&mut self, error: PgError, to: &mut To<'_>) -> Verdict {
+        to.server.unsynced = true;
+        to.server.replay_ok = false;
+        to.server.ahead.fail();
+        self.fail(error, to)
+    }
+
+    /// A fastpath call: a statement of its own, which nothing can be put ahead of.
+    pub(super) fn call_with_duty(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Option<Verdict> {
+        if let Some(error) = self.objection_to_call(given.body) {
+            return Some(self.fail_query(error, to));
+        }
+        let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
+        else {
+            to.server.ahead.step(Class::Query);
+            to.server.ahead.end_batch(false);
+            return None;
+        };
+        match self.slow_step(&locals, to) {
+            Ok(true) => {
+                to.out.extend_from_slice(given.frame);
+                to.server.replay_ok = false;
+                to.server.ahead.end_batch(false);
+                to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+                slow_end(&locals, to);
+                return Some(Verdict::Rewritten(given.frame.len()));
+            }
+            Ok(false) => {}
+            Err(SlowWait::Wait) => return Some(Verdict::Wait),
+            Err(SlowWait::Failed(error)) => {
+                to.replies.extend_from_slice(&error);
+                wire::ready_for_query(to.replies, to.server.status());
+                return Some(Verdict::Rewritten(given.len));
+            }
+        }
+        if to.server.ahead.needs(Class::Query, number) {
+            wire::query(to.out, locals.prefix());
+            to.server.push(Expect::new(Kind::Query, false), to.replies);
+            to.server.ahead.local = number;
+        }
+        to.server.ahead.step(Class::Query);
+        to.server.ahead.end_batch(false);
+        None
+    }
+
+    /// Takes the slow path further. `Ok(true)`: the statement may go, with [`slow_end`] behind it; `Ok(false)`:
+    /// a transaction is open, so the statement is one like others.
+    fn slow_step(&mut self, locals: &Arc<Locals>, to: &mut To<'_>) -> Result<bool, SlowWait> {
+        let server = &mut *to.server;
+        if let Some(error) = server.slow_error.take() {
+            server.slow = Slow::Off;
+            return Err(SlowWait::Failed(error));
+        }
+        if server.slow == Slow::On {
+            server.ahead.local = self.locals().map_or(0, |(_, number)| number);
+            return Ok(true);
+        }
+        if server.owes_batch() || server.slow != Slow::Off {
+            server.doubt = true;
+            return Err(SlowWait::Wait);
+        }
+        if server.ahead.state != State::Idle || server.unsynced {
+            return Ok(false);
+        }
+        wire::query(to.out, &locals.session_text());
+        server.slow = Slow::Setting;
+        server.slow_taint = server.tainted;
+        server.tainted = true;
+        server.doubt = true;
+        server.push(Expect::aside(), to.replies);
+        Err(SlowWait::Wait)
+    }
+}
+
+/// What becomes of a frame of the extended protocol.
+pub(super) enum Duties {
+    /// It goes on.
+    Nothing,
+    /// It goes on, behind the locals if its class needs them.
+    Inject(Class),
+    /// It is judged.
+    Done(Verdict),
+}
+
+/// Why a statement of the slow path does not go yet, or at all.
+enum SlowWait {
+    Wait,
+    /// The server refused the settings: its `ErrorResponse`.
+    Failed(Vec<u8>),
+}
+
+/// Places in a text, in bytes (none: its front), and what is put there.
+struct Inserts {
+    places: Vec<usize>,
+    edits: Arc<[Insert]>,
+}
+
+fn write_query(out: &mut Vec<u8>, text: &[u8], inserts: &Inserts, locals: &Locals) {
+    wire::frame(out, front::QUERY, |out| {
+        let mut from = 0;
+        if inserts.places.is_empty() {
+            out.extend_from_slice(locals.prefix());
+        }
+        for place in &inserts.places {
+            out.extend_from_slice(text.get(from..*place).unwrap_or_default());
+            out.extend_from_slice(locals.prefix());
+            from = *place;
+        }
+        out.extend_from_slice(text.get(from..).unwrap_or_default());
+        out.push(0);
+    });
+}
+
+fn execute(to: &mut To<'_>) {
+    wire::execute(to.out);
+    to.server.push(Expect::new(Kind::Execute, false), to.replies);
+}
+
+/// Behind a statement on the slow path.
+pub(super) fn slow_end(locals: &Locals, to: &mut To<'_>) {
+    wire::query(to.out, &locals.reset_text(to.server.settings()));
+    to.server.slow = Slow::Resetting;
+    to.server.push(Expect::aside(), to.replies);
+}
+
+impl ServerSession {
+    /// An Execute goes out: what its statement does to the transaction ahead.
+    pub(super) fn step_portal(&mut self, body: &[u8]) {
+        let Some((portal, _)) = wire::c_string(body) else { return };
+        let class = self.portals.iter().find(|(name, _)| **name == *portal).map_or(Class::Query, |(_, c)| *c);
+        self.ahead.step(class);
+        if matches!(class, Class::End | Class::Chain) {
+            self.portals.clear();
+        }
+    }
+
+    /// A Bind goes out. Only portals of statements that move transactions are remembered.
+    pub(super) fn note_portal(&mut self, portal: &[u8], class: Class) {
+        self.portals.retain(|(name, _)| **name != *portal);
+        if class != Class::Query {
+            self.portals.push((portal.into(), class));
+        }
+    }
+
+    /// The prepared statement that sets so many settings.
+    fn setter(&mut self, count: usize, intern: &dyn Intern) -> Arc<Statement> {
+        if let Some((_, known)) = self.setters.iter().find(|(n, _)| *n == count) {
+            return Arc::clone(known);
+        }
+        let made = intern.intern(&setter(count), 0, true);
+        self.setters.push((count, Arc::clone(&made)));
+        made
+    }
+
+    /// `ReadyForQuery` of a query of the slow path.
+    pub(super) fn slow_ready(&mut self) {
+        self.slow = match self.slow {
+            Slow::Setting if self.slow_error.is_none() => Slow::On,
+            Slow::Setting => {
+                // Nothing was set; the frame that waits is told why.
+                self.tainted = self.slow_taint;
+                Slow::Off
+            }
+            _ => {
+                self.tainted = self.slow_taint || self.worn;
+                Slow::Off
+            }
+        };
+    }
+
+    /// A query of the slow path failed.
+    pub(super) fn slow_failed(&mut self, error: Vec<u8>) {
+        if self.slow == Slow::Setting {
+            self.slow_error = Some(error);
+        } else {
+            // The tenant is still set for the session: nobody else may have it.
+            self.worn = true;
+        }
+    }
+}
