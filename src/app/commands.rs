@@ -26,7 +26,7 @@ pub(super) enum Sql {
         /// The column with the tenant [default: the last part of the setting].
         #[arg(long)]
         column: Option<String>,
-        /// The setting with the tenant [default: the configuration's, else app.tenant_id].
+        /// The setting with the tenant [default: that of the configuration, else `app.tenant_id`].
         #[arg(long)]
         setting: Option<String>,
         /// Believe signed tenants only: see `howdah sql signature`.
@@ -36,9 +36,9 @@ pub(super) enum Sql {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Print what installs howdah.tenant_id(), which believes signed tenants only. The output holds the key.
+    /// Print what installs the function that policies call, which believes signed tenants only. The output holds the key.
     Signature {
-        /// The configuration, with [tenancy.signature].
+        /// The configuration; it must sign tenants.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
@@ -51,8 +51,14 @@ struct Known {
     signature: Option<(SecretSlice<u8>, Duration)>,
 }
 
-fn known(_config: &Config) -> Result<Known, String> {
-    Ok(Known { setting: Setting::parse(SETTING)?, signature: None })
+fn known(config: &Config) -> Result<Known, String> {
+    let tenancy = config.tenancy.as_deref();
+    Ok(Known {
+        setting: Setting::parse(tenancy.map_or(SETTING, |tenancy| &tenancy.setting))?,
+        signature: tenancy
+            .and_then(|tenancy| tenancy.signature.as_ref())
+            .map(|signature| (signature.key.clone(), signature.valid_for)),
+    })
 }
 
 /// `howdah doctor`: exit code 0 when nothing leaks, 1 when something does or cannot be looked at.

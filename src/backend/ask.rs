@@ -64,7 +64,8 @@ impl From<Loss> for AskError {
 /// Runs one statement by the extended protocol, with text parameters, and returns its rows as text.
 ///
 /// The connection must be free (see [`Backend::is_reusable`]). Dropped before it is done, it leaves a connection
-/// that is not, and must be closed; the same holds for a statement that begins a transaction.
+/// that is not, and must be closed; the same holds for a statement that begins a transaction. One that changes the
+/// session taints it, as a client's would.
 ///
 /// # Errors
 /// See [`AskError`]. After any but [`AskError::Server`] the connection may be broken: ask
@@ -281,6 +282,17 @@ mod tests {
             message(&mut out, tag.0, tag.1);
             wire::ready_for_query(&mut out, b'I');
             assert_eq!(asked(out, 4096).await.0, Ok(Answer::default()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_changes_the_session_leaves_a_trace() {
+        for (sql, trace) in [("select 1", false), ("set work_mem = '1MB'", true)] {
+            let (mut backend, far) = pair();
+            let server = tokio::spawn(play(far, two_rows(), 4096));
+            ask(&mut backend, sql, &[]).await.unwrap();
+            assert_eq!(backend.session.is_tainted(), trace);
+            server.await.unwrap();
         }
     }
 

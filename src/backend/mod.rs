@@ -1,7 +1,7 @@
 //! One server connection: how it is made, what it holds, how its query is cancelled (floor 3).
 //!
 //! What it is for: connecting and logging in to a Postgres, splitting what it sends into messages, and
-//! keeping what belongs to that connection ([`Backend`]).
+//! keeping what belongs to that connection ([`Backend`]); asking it something of Howdah's own ([`ask`]).
 //!
 //! May import: `auth`, `session`, `net`, `observe`, `config`, `wire`, `sql`, `ids`.
 //!

@@ -1,7 +1,9 @@
 //! `howdah doctor` and `howdah sql`: what they find, and that the SQL they tell mends it.
 
 use crate::support::{Cluster, Config, Database, PASSWORD, Version};
+use aws_lc_rs::hmac;
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A database with a role of its own that the pool logs in with, and a configuration for both.
 struct Patient {
@@ -54,8 +56,21 @@ impl Patient {
              REVOKE EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer),
                  pg_catalog.pg_stat_get_backend_activity(integer) FROM PUBLIC"
         ));
-        let config = Config::new(5).database(&database).user(&role);
+        let mut config = Config::new(5).database(&database).user(&role);
+        config.extra = "[tenancy]\n[tenants.\"*\"]\n".to_owned();
         Self { database, role, config, dir: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// As [`Self::new`], with signed tenants.
+    fn signed(version: Version, name: &str, key: &[u8]) -> Self {
+        let mut patient = Self::new(version, name);
+        patient.config.extra += "[tenancy.signature]\nkey_file = \"{dir}/tenant.key\"\nvalid_for = \"1m\"\n";
+        std::fs::write(patient.dir.path().join("tenant.key"), key).expect("tenant.key");
+        patient
+    }
+
+    fn install_signature(&self) {
+        self.database.query(&printed(&["sql", "signature", "-c", &self.config_file()]));
     }
 
     /// A table that only [`Self::protect`] is missing for.
@@ -456,8 +471,205 @@ fn doctor_says_what_it_cannot_look_at() {
     assert!(!patient.examine().1.iter().any(|found| found.check == "max-connections"));
     let other = howdah(&["doctor", "-c", &patient.config_file(), "--database", "other"]);
     assert_eq!(other.status.code(), Some(2), "{}", text(&other.stderr));
+    patient.config.extra = String::new();
+    let told = text(&howdah(&["doctor", "-c", &patient.config_file()]).stdout);
+    assert!(told.contains("info: configuration: has no [tenancy]"), "{told}");
     patient.config = Config::new(1).server("*", patient.database.cluster.port, &name, "").user(&patient.role);
     let file = patient.config_file();
     assert_eq!(howdah(&["doctor", "-c", &file]).status.code(), Some(2));
     assert_eq!(howdah(&["doctor", "-c", &file, "--database", &name]).status.code(), Some(0));
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time");
+    i64::try_from(since.as_secs()).expect("seconds")
+}
+
+fn sign(key: &[u8], pid: i32, seconds: &str, tenant: &str) -> String {
+    let message = format!("howdah.v1|{pid}|{seconds}|{tenant}");
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message.as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("v1.{seconds}.{hex}")
+}
+
+/// A key shorter than a block, one as long and one longer.
+const KEYS: [&[u8]; 3] = [&[b'k'; 32], &[0xff; 64], &[7; 65]];
+
+#[test]
+fn only_a_right_signature_is_believed() {
+    for (version, key) in Version::ALL.into_iter().zip(KEYS) {
+        let patient = Patient::signed(version, "signed", key);
+        patient.table("orders", "text");
+        patient.install_signature();
+        patient.install_signature();
+        patient.protect(&["orders", "--signed"]);
+        patient.database.query("INSERT INTO orders (tenant_id) VALUES ('acme'), ('globex')");
+        let config = crate::support::howdah::direct_config(
+            patient.database.cluster,
+            &patient.role,
+            &patient.database.name,
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+            let believed = async |tenant: &str, signature: &str| {
+                let set = "SELECT set_config('app.tenant_id', $1, false), set_config('howdah.signature', $2, false)";
+                client.execute(set, &[&tenant, &signature]).await.unwrap();
+                let row = client.query_one("SELECT howdah.tenant_id()", &[]).await.unwrap();
+                let rows = client.query("SELECT tenant_id FROM orders", &[]).await.unwrap();
+                let seen: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+                let tenant: Option<String> = row.get(0);
+                let expected: Vec<String> =
+                    tenant.iter().filter(|t| ["acme", "globex"].contains(&t.as_str())).cloned().collect();
+                assert_eq!(seen, expected);
+                tenant
+            };
+            let row = client.query_one("SELECT howdah.tenant_id()", &[]).await.unwrap();
+            assert_eq!(row.get::<_, Option<String>>(0), None, "nothing is set yet");
+            let at = |offset: i64| (now() + offset).to_string();
+            for tenant in ["acme", "globex", "Größe 'x' \\ |1|2|", &"x".repeat(256)] {
+                let right = sign(key, pid, &at(0), tenant);
+                assert_eq!(believed(tenant, &right).await.as_deref(), Some(tenant));
+                assert_eq!(believed(tenant, &sign(key, pid, &at(-50), tenant)).await.as_deref(), Some(tenant));
+            }
+            let right = sign(key, pid, &at(0), "acme");
+            let (stamp, hex) = right.rsplit_once('.').unwrap();
+            let long = "1".repeat(100);
+            for (tenant, signature) in [
+                ("globex", right.clone()),
+                ("acme ", right.clone()),
+                ("ACME", right.clone()),
+                ("", right.clone()),
+                ("", sign(key, pid, &at(0), "")),
+                ("acme", sign(key, pid + 1, &at(0), "acme")),
+                ("acme", sign(b"another key, as long as a key is", pid, &at(0), "acme")),
+                ("acme", sign(key, pid, &at(-120), "acme")),
+                ("acme", sign(key, pid, &at(120), "acme")),
+                ("acme", sign(key, pid, "0", "acme")),
+                ("acme", sign(key, pid, "", "acme")),
+                ("acme", sign(key, pid, &format!("{}|x", at(0)), "acme")),
+                ("acme", sign(key, pid, &format!("-{}", at(0)), "acme")),
+                ("acme", sign(key, pid, "1e9", "acme")),
+                ("acme", sign(key, pid, &long, "acme")),
+                // Another cut of the same signed text.
+                ("acme", sign(key, pid, "17", "1|acme").replacen(".17.", ".17|1.", 1)),
+                ("acme", format!("{stamp}.{}", hex.to_uppercase())),
+                ("acme", format!("{right} ")),
+                ("acme", format!("{right}\n")),
+                ("acme", format!(" {right}")),
+                ("acme", format!("{right}.")),
+                ("acme", right.replacen("v1", "v2", 1)),
+                ("acme", right[..right.len() - 1].to_owned()),
+                ("acme", stamp.to_owned()),
+                ("acme", format!("{stamp}.")),
+                ("acme", String::new()),
+                ("acme", "v1".to_owned()),
+                ("acme", "...".to_owned()),
+                ("acme", "\u{1F40E}'\\".to_owned()),
+                ("acme", "x".repeat(100_000)),
+            ] {
+                assert_eq!(believed(tenant, &signature).await, None, "{tenant} {signature}");
+            }
+            assert_eq!(believed("acme", &right).await.as_deref(), Some("acme"));
+        });
+    }
+}
+
+#[test]
+fn the_key_is_out_of_reach_and_the_check_runs_once() {
+    for version in Version::ALL {
+        let patient = Patient::signed(version, "key_kept", KEYS[0]);
+        let role = &patient.role;
+        // Rights that are given to whatever comes.
+        patient.database.query(&format!(
+            "CREATE SCHEMA howdah; GRANT ALL ON SCHEMA howdah TO {role};
+             ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}, PUBLIC"
+        ));
+        patient.table("orders", "uuid");
+        patient.install_signature();
+        patient.protect(&["orders", "-c", &patient.config_file()]);
+        for sql in [
+            "SELECT * FROM howdah.signing_key",
+            "UPDATE howdah.signing_key SET only_one = true",
+            "DELETE FROM howdah.signing_key",
+            "COPY howdah.signing_key TO STDOUT",
+            "TRUNCATE howdah.signing_key",
+        ] {
+            assert_eq!(patient.sees(&[], sql), Err("42501".to_owned()), "{sql}");
+        }
+        let plan = patient.sees(
+            &[("enable_seqscan", "on")],
+            "DO $$ DECLARE line text; lines text := ''; BEGIN
+                 FOR line IN EXPLAIN SELECT * FROM orders LOOP lines := lines || line || E'\\n'; END LOOP;
+                 PERFORM set_config('x.plan', lines, false);
+             END $$; SHOW x.plan",
+        );
+        let plan = plan.expect("a plan");
+        let once = plan.lines().filter(|line| line.trim_start().starts_with("InitPlan")).count();
+        assert_eq!(once, 1, "{plan}");
+        let conditions: Vec<&str> = plan.lines().filter(|line| line.contains("tenant_id =")).collect();
+        assert!(!conditions.is_empty() && !conditions.iter().any(|line| line.contains("howdah")), "{plan}");
+    }
+}
+
+#[test]
+fn signed_tenants_are_examined() {
+    let mut patient = Patient::signed(Version::V15, "signed_well", KEYS[0]);
+    let role = patient.role.clone();
+    patient.table("orders", "uuid");
+    patient.protect(&["orders"]);
+    let (code, found) = patient.examine();
+    let plain = found.iter().find(|found| found.check == "open-policy").expect("open-policy");
+    assert_eq!((code, plain.severity.as_str()), (1, "leak"));
+    assert!(
+        found.iter().any(|found| found.check == "signature" && found.mend.contains("howdah sql signature"))
+    );
+    let too_early = patient
+        .database
+        .cluster
+        .try_query(&patient.database.name, &printed(&["sql", "protect", "orders", "--signed"]));
+    assert!(too_early.is_err());
+    patient.install_signature();
+    patient.database.query(&plain.mend);
+    patient.is_healthy();
+    patient.provoke("GRANT SELECT ON pg_stat_activity TO PUBLIC", "warning", "activity", "pg_stat_activity");
+    patient.provoke(
+        "CREATE POLICY more ON orders
+             USING (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid)",
+        "leak",
+        "open-policy",
+        "policy more on public.orders",
+    );
+    patient.is_healthy();
+    let secret = |key: &[u8]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for broken in [
+        format!("GRANT SELECT ON howdah.signing_key TO {role}"),
+        format!("ALTER FUNCTION howdah.tenant_id() OWNER TO {role}"),
+        "CREATE OR REPLACE FUNCTION howdah.tenant_id() RETURNS text STABLE LANGUAGE sql
+             AS $$ SELECT current_setting('app.tenant_id') $$"
+            .to_owned(),
+        "DELETE FROM howdah.signing_key".to_owned(),
+    ] {
+        patient.database.query(&broken);
+        let (code, found) = patient.examine();
+        assert!(
+            code == 1 && found.iter().all(|f| f.check == "signature") && !found.is_empty(),
+            "{broken}: {found:?}"
+        );
+        patient.install_signature();
+        patient.is_healthy();
+    }
+    std::fs::write(patient.dir.path().join("tenant.key"), KEYS[2]).expect("tenant.key");
+    let output = howdah(&["doctor", "-c", &patient.config_file()]);
+    let told = text(&output.stdout);
+    assert!(told.contains("does not know the key") && output.status.code() == Some(1), "{told}");
+    assert!(!told.contains(&secret(KEYS[2])) && !told.contains(&secret(KEYS[0])), "{told}");
+    patient.install_signature();
+    patient.is_healthy();
+    patient.config = patient.config.user_with("admin", "password = \"x\"\ntenant = \"none\"");
+    let output = howdah(&["doctor", "-c", &patient.config_file()]);
+    let told = text(&output.stdout);
+    assert!(output.status.success() && told.contains("info: login admin: carries no tenant"), "{told}");
 }

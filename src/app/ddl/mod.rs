@@ -11,7 +11,7 @@ mod tests;
 
 pub(super) use name::{Identifier, Setting, TableName, literal};
 pub(super) use protect::protect;
-pub(super) use signature::{SigningKey, signature};
+pub(super) use signature::{SigningKey, hex, signature};
 
 /// The function that policies call when tenants are signed.
 pub(super) const SIGNED_TENANT: &str = "howdah.tenant_id()";

@@ -70,9 +70,9 @@ impl Setting {
     pub(crate) fn parse(typed: &str) -> Result<Self, String> {
         let word = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$')
         };
-        let fits = typed.contains('.') && typed.split('.').all(word) && typed.len() <= MAX_IDENTIFIER;
+        let fits = typed.contains('.') && typed.split('.').all(word);
         if fits {
             Ok(Self(typed.to_ascii_lowercase()))
         } else {
@@ -97,19 +97,15 @@ fn parts(typed: &str) -> Result<Vec<Identifier>, String> {
     let mut rest = typed;
     let mut parts = Vec::new();
     loop {
-        let (name, tail) = match rest.strip_prefix('"') {
-            Some(quoted) => match quoted_name(quoted) {
-                Some(found) => found,
-                None => return wrong("its quotes do not close"),
-            },
-            None => {
-                let end = rest.find('.').unwrap_or(rest.len());
-                let (name, tail) = rest.split_at(end);
-                if !is_plain(name) {
-                    return wrong("outside of double quotes stand letters, digits, _ and $ only");
-                }
-                (name.to_ascii_lowercase(), tail)
+        let (name, tail) = if let Some(quoted) = rest.strip_prefix('"') {
+            let Some(found) = quoted_name(quoted) else { return wrong("its quotes do not close") };
+            found
+        } else {
+            let (name, tail) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+            if !is_plain(name) {
+                return wrong("outside of double quotes stand letters, digits, _ and $ only");
             }
+            (name.to_ascii_lowercase(), tail)
         };
         if name.is_empty() {
             return wrong("a part of it is empty");

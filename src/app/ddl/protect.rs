@@ -5,7 +5,8 @@ use super::{Identifier, SIGNED_TENANT, TableName, Tenant, literal};
 
 const HEAD: &str = "\
 -- Puts a table under row-level security: each transaction sees and writes the rows of its own tenant only,
--- and none without one. Run it as the table's owner; running it again changes nothing.
+-- and none without one. Run it as the table's owner, which should not be the role that applications log in as;
+-- running it again changes nothing.
 -- Tables that inherit from it, and its partitions, are treated alike.
 -- On a large table make the index first: CREATE INDEX CONCURRENTLY does not stop writers.
 BEGIN;
@@ -13,7 +14,7 @@ BEGIN;
 ";
 
 /// A setting that was set once in a session reads as '' afterwards, not as NULL. The body is parsed here and
-/// now, so no search_path of a caller's changes what it means.
+/// now, so no `search_path` of a caller's changes what it means.
 const HELPER: &str = "
     IF to_regnamespace('howdah') IS NULL THEN
         CREATE SCHEMA howdah;

@@ -43,7 +43,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // a String takes everything
         text

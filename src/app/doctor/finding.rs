@@ -100,7 +100,12 @@ impl Report {
         }
         for checked in &self.checked {
             let Checked { database, server, login, version, .. } = checked;
-            let _ = writeln!(out, "database {database}, at {server} as {login}, PostgreSQL {version}");
+            let _ = write!(out, "database {database}, at {server} as {login}");
+            out.push_str(&if version.is_empty() {
+                "\n".to_owned()
+            } else {
+                format!(", PostgreSQL {version}\n")
+            });
             if let Some(error) = &checked.error {
                 let _ = writeln!(out, "  error: {error}");
             } else if checked.findings.is_empty() {
@@ -228,6 +233,6 @@ mod tests {
         assert!(text.ends_with("      ALTER\n      TABLE;\n1 leak, 0 warnings\n"), "{text}");
         report.checked = vec![Checked { error: Some("no".into()), ..Checked::default() }];
         assert!(!report.is_fine());
-        assert!(report.text().ends_with("  error: no\n0 leaks, 0 warnings, 1 error\n"));
+        assert!(report.text().ends_with(" as \n  error: no\n0 leaks, 0 warnings, 1 error\n"));
     }
 }

@@ -20,13 +20,13 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretSlice};
 
 pub(super) use self::finding::Report;
-use self::finding::{Checked, Finding};
+use self::finding::{Checked, Finding, Severity};
 use self::look::Look;
 use self::tables::Mark;
 use super::ddl::{Identifier, Setting, Tenant};
 use super::house::House;
 use crate::backend::{Connector, ServerConfig};
-use crate::config::Config;
+use crate::config::{Config, TenantRule, User};
 use crate::ids::{BackendId, PoolKey};
 
 /// What is looked for.
@@ -58,7 +58,7 @@ pub(super) async fn examine(house: &House, order: &Order) -> Result<Report, Stri
         None => Tenant::Plain(order.setting.clone()),
     };
     let mark = Mark { setting: order.setting.clone(), column: order.column.clone(), tenant };
-    let mut report = Report::default();
+    let mut report = Report { general: said(&house.config), ..Report::default() };
     for place in &places {
         let mut checked = Checked {
             database: place.database.to_string(),
@@ -75,7 +75,30 @@ pub(super) async fn examine(house: &House, order: &Order) -> Result<Report, Stri
     Ok(report)
 }
 
-/// Each database and each login that its pools use there, once.
+/// What the configuration itself says.
+fn said(config: &Config) -> Vec<Finding> {
+    let info =
+        |check, object: String, problem: &str| Finding::new(Severity::Info, check, object, problem, "");
+    if config.tenancy.is_none() {
+        return vec![info(
+            "no-tenancy",
+            "configuration".to_owned(),
+            "has no [tenancy]: transactions carry no tenant",
+        )];
+    }
+    let none = config.users.values().filter(|user| !carries(user));
+    none.map(|user| {
+        let problem = "carries no tenant on purpose (tenant = \"none\"); it was not looked at";
+        info("no-tenant", format!("login {}", user.name), problem)
+    })
+    .collect()
+}
+
+fn carries(user: &User) -> bool {
+    user.tenants != TenantRule::Nobody
+}
+
+/// Each database and each login that its pools use there for tenants, once.
 fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
     let config: &Config = &house.config;
     let names: Vec<Arc<str>> = match only {
@@ -90,7 +113,7 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
         let Some(database) = config.database(&name) else {
             return Err(format!("the configuration has no database `{}`", name.escape_debug()));
         };
-        for user in config.users.values().filter(|user| user.may_use(&name)) {
+        for user in config.users.values().filter(|user| user.may_use(&name) && carries(user)) {
             let settings = config.pool_settings(&database, user);
             let key = PoolKey { database: Arc::clone(&name), user: Arc::clone(&user.name) };
             let server = house.server(&key, &database, user, &settings);
@@ -103,7 +126,7 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
         }
     }
     if places.is_empty() {
-        return Err("no user of the configuration may use that database".to_owned());
+        return Err("no user of the configuration may use that database for a tenant".to_owned());
     }
     Ok(places)
 }

@@ -125,9 +125,9 @@ pub(super) fn without_errors(text: &str, setting: &str) -> Option<String> {
         let raises = arguments.trim() != ", true";
         changed |= raises || (is_cast && !wrapped);
         if wrapped {
-            out.push_str(&format!("{call}, true)"));
+            out.extend([&call, ", true)"]);
         } else {
-            out.push_str(&format!("NULLIF({call}, true), ''::text)"));
+            out.extend(["NULLIF(", &call, ", true), ''::text)"]);
         }
         rest = tail;
     }

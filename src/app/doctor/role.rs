@@ -159,13 +159,15 @@ fn schema(role: &Role, row: &Row<'_>, found: &mut Vec<Finding>) {
         "howdah" => (Severity::Leak, "the role may create here, and so replace what policies call"),
         _ => (Severity::Warning, "the role may create here, and so put functions and tables before others'"),
     };
-    let mut mend = String::new();
-    if owned {
-        mend += &format!(
-            "ALTER SCHEMA {quoted} OWNER TO CURRENT_USER;\nGRANT USAGE ON SCHEMA {quoted} TO {};\n",
-            role.quoted
-        );
-    }
-    mend += &format!("REVOKE CREATE ON SCHEMA {quoted} FROM {};", row.maybe("grantees").unwrap_or("PUBLIC"));
+    let revoke =
+        format!("REVOKE CREATE ON SCHEMA {quoted} FROM {};", row.maybe("grantees").unwrap_or("PUBLIC"));
+    let mend = if owned {
+        let role = &role.quoted;
+        format!(
+            "ALTER SCHEMA {quoted} OWNER TO CURRENT_USER;\nGRANT USAGE ON SCHEMA {quoted} TO {role};\n{revoke}"
+        )
+    } else {
+        revoke
+    };
     found.push(Finding::new(severity, "may-shadow", format!("schema {name}"), problem, mend));
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use super::finding::{Finding, Severity};
 use super::look::{Look, rows};
 use super::role::Role;
-use crate::app::ddl::Setting;
+use crate::app::ddl::{Setting, hex};
 use crate::backend::AskError;
 use crate::config::{Config, Database};
 
@@ -133,6 +133,5 @@ async fn accepts(look: &mut Look, setting: &Setting, signature: &str) -> Result<
 fn sign(key: &[u8], pid: &str, seconds: u64) -> String {
     let message = format!("howdah.v1|{pid}|{seconds}|{NOBODY}");
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message.as_bytes());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("v1.{seconds}.{hex}")
+    format!("v1.{seconds}.{}", hex(tag.as_ref()))
 }

@@ -17,7 +17,7 @@ pub(super) struct Mark {
 
 /// Tables that the role, or one that it may become, can reach: with the tenant's column, or with policies.
 /// The column's type is that below all domains and without a length (see `ddl::protect`).
-const TABLES: &str = r#"
+const TABLES: &str = r"
 WITH mine AS (SELECT oid FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER'))
 SELECT c.oid, c.oid::regclass AS name, c.relkind = 'f' AS is_foreign, c.relrowsecurity, c.relforcerowsecurity,
     pg_has_role(current_user, c.relowner, 'MEMBER') AS owned,
@@ -40,7 +40,7 @@ WHERE c.relkind IN ('r', 'p', 'f') AND (a.attname IS NOT NULL OR c.relrowsecurit
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'howdah') AND n.nspname !~ '^pg_(toast|temp)'
     AND EXISTS (SELECT FROM mine m WHERE has_any_column_privilege(m.oid, c.oid, 'SELECT, INSERT, UPDATE')
         OR has_table_privilege(m.oid, c.oid, 'DELETE, TRUNCATE'))
-ORDER BY c.oid::regclass::text"#;
+ORDER BY c.oid::regclass::text";
 
 const POLICIES: &str = "
 SELECT p.oid, p.polrelid, quote_ident(p.polname) AS name, p.polpermissive, p.polcmd, 0 = ANY (p.polroles) AS everyone,
@@ -150,7 +150,8 @@ impl Table<'_> {
                 "ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;\nALTER TABLE {name} FORCE ROW LEVEL SECURITY;"
             );
             if !self.own.iter().any(|policy| policy.permissive) {
-                mend += &format!("\n{}", self.policy());
+                mend.push('\n');
+                mend += &self.policy();
             }
             let problem = "row-level security is not enabled";
             found.push(self.finding(Severity::Leak, "no-row-security", problem, mend));
