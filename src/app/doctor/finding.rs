@@ -101,11 +101,10 @@ impl Report {
         for checked in &self.checked {
             let Checked { database, server, login, version, .. } = checked;
             let _ = write!(out, "database {database}, at {server} as {login}");
-            out.push_str(&if version.is_empty() {
-                "\n".to_owned()
-            } else {
-                format!(", PostgreSQL {version}\n")
-            });
+            if !version.is_empty() {
+                let _ = write!(out, ", PostgreSQL {version}");
+            }
+            out.push('\n');
             if let Some(error) = &checked.error {
                 let _ = writeln!(out, "  error: {error}");
             } else if checked.findings.is_empty() {
