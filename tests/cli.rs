@@ -51,7 +51,7 @@ fn wrong_usage_is_exit_code_2_and_help_is_not() {
     for command in ["--help", "--version"] {
         assert!(howdah().arg(command).output().unwrap().status.success());
     }
-    for command in ["run", "check", "demo", "hash-password"] {
+    for command in ["run", "check", "demo", "doctor", "sql", "hash-password"] {
         let help = howdah().args([command, "--help"]).output().unwrap();
         assert!(help.status.success() && text(&help.stdout).contains(command));
     }

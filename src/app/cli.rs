@@ -6,15 +6,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use super::commands::{self, Sql};
 use super::run;
 use crate::auth::{ScramVerifier, md5_password};
 use crate::config::{self, Config};
 use crate::demo;
 
 /// It went wrong.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 /// Wrong usage or configuration.
-const WRONG: u8 = 2;
+pub(super) const WRONG: u8 = 2;
 
 /// A PostgreSQL proxy that pools connections a transaction at a time.
 #[derive(Parser)]
@@ -47,6 +48,27 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         postgres_bin: Option<PathBuf>,
     },
+    /// Look at the servers as the pools do, and tell what would let one tenant see another's rows: 0 if nothing
+    /// does, 1 if something does or cannot be looked at.
+    Doctor {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only this database, by the name that clients ask for [default: all that the configuration names].
+        #[arg(long, value_name = "NAME")]
+        database: Option<String>,
+        /// The column that holds the tenant [default: the last part of the setting].
+        #[arg(long, value_name = "NAME")]
+        column: Option<String>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print SQL that puts tables under row-level security or installs signed tenants; runs nothing.
+    Sql {
+        #[command(subcommand)]
+        what: Sql,
+    },
     /// Read a password from standard input and print what to put into [users.X] password.
     HashPassword {
         /// Print the md5 form for this user (weak; for servers and drivers that know nothing better).
@@ -74,16 +96,26 @@ pub fn main() -> ExitCode {
                 Err(error) => failed(&error),
             }
         }
+        Command::Doctor { config, database, column, json } => {
+            commands::doctor(&config, database, column.as_deref(), json)
+        }
+        Command::Sql { what } => commands::sql(what),
         Command::HashPassword { md5 } => hash_password(md5.as_deref()),
     }
 }
 
-fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+/// Wrong usage or configuration.
+pub(super) fn wrong(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("howdah: {error}");
+    ExitCode::from(WRONG)
+}
+
+pub(super) fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("howdah: {error}");
     ExitCode::from(FAILED)
 }
 
-fn load(path: &Path) -> Result<Config, ExitCode> {
+pub(super) fn load(path: &Path) -> Result<Config, ExitCode> {
     config::load(path).map_err(|errors| {
         eprint!("{errors}");
         ExitCode::from(WRONG)

@@ -114,7 +114,8 @@ impl House {
         PoolConfig { settings, connector, metrics: self.shared.metrics.pool(key) }
     }
 
-    fn server(
+    /// How a pool's connections are made.
+    pub(super) fn server(
         &self,
         key: &PoolKey,
         database: &Database,

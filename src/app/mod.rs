@@ -4,6 +4,9 @@
 
 mod accept;
 mod cli;
+mod commands;
+mod ddl;
+mod doctor;
 mod house;
 mod logging;
 mod run;

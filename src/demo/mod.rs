@@ -19,6 +19,9 @@ const SAMPLE: &str = include_str!("sql/sample.sql");
 const DATABASE: &str = "demo";
 const USER: &str = "demo_app";
 const PASSWORD: &str = "demo";
+/// What the sample's policies read.
+const SETTING: &str = "app.tenant_id";
+const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 
 /// What the demo can be told.
 #[derive(Clone, Debug)]
@@ -118,22 +121,32 @@ fn configuration(port: u16, postgres: u16) -> String {
          [pool]\ndefault_pool_size = 5\n\n\
          [databases.{DATABASE}]\nhost = \"127.0.0.1\"\nport = {postgres}\n\
          [databases.{DATABASE}.tls]\nmode = \"disable\"\n\n\
-         [users.{USER}]\npassword = \"{PASSWORD}\"\n"
+         [users.{USER}]\npassword = \"{PASSWORD}\"\n\n\
+         [tenancy]\nsetting = \"{SETTING}\"\n\
+         {}",
+        TENANTS.map(|tenant| format!("[tenants.{tenant}]\n")).concat()
     )
 }
 
 fn welcome(port: u16, postgres: &ThrowawayPostgres, programs: &Path) -> String {
-    let url = |port: u16| format!("psql 'postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}'");
+    let url =
+        |user: &str, port: u16| format!("psql 'postgresql://{user}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}'");
+    let tenant = |tenant: &str| url(&format!("{USER}.{tenant}"), port);
     format!(
-        "PostgreSQL of {} with three tenants: acme, globex and initech.\n\n  \
-         through Howdah:  {}\n  \
-         directly:        {}\n\n\
-         Row-level security shows the orders of one tenant, and none without one:\n\n  \
-         BEGIN; SET LOCAL app.tenant_id = 'acme'; SELECT count(*), sum(amount) FROM orders; COMMIT;\n\n\
+        "PostgreSQL of {} with three tenants: {}.\n\n  \
+         through Howdah, as acme:    {}\n  \
+         through Howdah, as globex:  {}\n  \
+         directly, without a tenant: {}\n\n\
+         The same query gives each tenant its own rows, and none without a tenant:\n\n  \
+         SELECT count(*), sum(amount) FROM orders;\n\n\
+         To pretend to be another tenant is refused:\n\n  \
+         SET {SETTING} = 'globex';\n\n\
          Ctrl-C stops both and removes {}.\n",
         programs.display(),
-        url(port),
-        url(postgres.port()),
+        TENANTS.join(", "),
+        tenant("acme"),
+        tenant("globex"),
+        url(USER, postgres.port()),
         postgres.folder().display()
     )
 }

@@ -20,6 +20,8 @@ fn a_folder_without_programs_is_refused() {
 fn tenants_are_apart_and_nothing_stays() {
     let options = Options { port: 0, postgres_bin: None, target: target() };
     let folder = run(&options, |file| {
+        let tenancy = crate::config::load(file).unwrap().tenancy.unwrap();
+        assert_eq!((tenancy.setting.as_str(), tenancy.tenants.len()), ("app.tenant_id", 3));
         let text = std::fs::read_to_string(file).unwrap();
         let after = text.split("host = \"127.0.0.1\"\nport = ").nth(1).unwrap();
         let port: u16 = after.lines().next().unwrap().parse().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::client::ClientSession;
 use super::expect::{Expect, Kind};
 use super::server::ServerSession;
-use crate::wire;
+use crate::{sql, wire};
 
 const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0\0\0";
 
@@ -63,5 +63,28 @@ impl ServerSession {
         wire::query(out, text);
         self.expect.push_back(Expect::new(Kind::Query, false));
         self.begin_preamble(None);
+    }
+
+    /// Writes one statement of Howdah's own by the extended protocol, as the unnamed statement and portal, with
+    /// text parameters and text results: at most `most` rows (0: all). Its replies are passed on as a client's
+    /// would be. The connection must be free; it is again when the statement is done, unless that began a
+    /// transaction.
+    ///
+    /// The text must not hold a NUL.
+    pub fn own_statement(&mut self, text: &str, params: &[Option<&str>], most: u32, out: &mut Vec<u8>) {
+        let mut parse = text.as_bytes().to_vec();
+        parse.extend_from_slice(b"\0\0\0");
+        wire::parse_into(out, b"", &parse);
+        wire::bind_nullable(out, b"", params.iter().map(|param| param.map(str::as_bytes)));
+        wire::describe_portal(out);
+        wire::execute_rows(out, most);
+        wire::sync(out);
+        for kind in [Kind::Parse, Kind::Bind, Kind::Describe, Kind::Execute, Kind::Sync] {
+            self.expect.push_back(Expect::new(kind, true));
+        }
+        // Not a client's batch: nothing to run again, and the unnamed statement is no client's any more.
+        self.replay_ok = false;
+        self.unnamed = None;
+        self.tainted |= sql::traits(text.as_bytes(), true).changes_session;
     }
 }

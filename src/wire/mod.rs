@@ -20,16 +20,17 @@ mod write;
 pub use error::{ErrorFields, PgError, Severity};
 pub use frame::{Frame, FrameError, Side, header};
 pub use read::{
-    Bind, Malformed, Parse, Target, bind_head, c_string, error_fields, parameter_status, parse, target,
+    Bind, Malformed, Parse, Target, bind_head, c_string, column_names, error_fields, fields,
+    parameter_status, parse, target,
 };
 pub use startup::{
     CancelRequest, MAX_STARTUP_PACKET, PROTOCOL_3_0, PROTOCOL_3_2, Startup, StartupPacket, read_startup,
     startup_length,
 };
 pub use write::{
-    authentication, backend_key_data, bind, cancel_request, close_statement, execute, frame,
-    negotiate_protocol, parameter_status_into, parse_into, query, ready_for_query, ssl_request,
-    startup_message, sync,
+    authentication, backend_key_data, bind, bind_nullable, cancel_request, close_statement, describe_portal,
+    execute, execute_rows, frame, negotiate_protocol, parameter_status_into, parse_into, query,
+    ready_for_query, ssl_request, startup_message, sync,
 };
 
 /// Names and values of `ParameterStatus` messages.

@@ -97,6 +97,47 @@ pub fn target(body: &[u8]) -> Result<Target<'_>, Malformed> {
     }
 }
 
+/// Reads a `RowDescription`: the columns' names.
+///
+/// # Errors
+/// Fewer or more columns than its count says.
+pub fn column_names(body: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let short = Malformed("RowDescription: columns do not fit their count");
+    let (count, mut rest) = u16_be(body).ok_or(short)?;
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let (name, tail) = c_string(rest).ok_or(short)?;
+        // The table's and the type's numbers, the size, the modifier and the format.
+        rest = tail.get(18..).ok_or(short)?;
+        names.push(name);
+    }
+    if rest.is_empty() { Ok(names) } else { Err(short) }
+}
+
+/// Reads a `DataRow`: each field, or `None` for NULL.
+///
+/// # Errors
+/// Fewer or more fields than its count says.
+pub fn fields(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
+    let short = Malformed("DataRow: fields do not fit their count");
+    let (count, mut rest) = u16_be(body).ok_or(short)?;
+    let mut fields = Vec::new();
+    for _ in 0..count {
+        let (len, tail) = rest.split_first_chunk::<4>().ok_or(short)?;
+        let len = i32::from_be_bytes(*len);
+        if len == -1 {
+            fields.push(None);
+            rest = tail;
+            continue;
+        }
+        let len = usize::try_from(len).map_err(|_| short)?;
+        let (field, tail) = tail.split_at_checked(len).ok_or(short)?;
+        fields.push(Some(field));
+        rest = tail;
+    }
+    if rest.is_empty() { Ok(fields) } else { Err(short) }
+}
+
 /// Reads a `ParameterStatus`: name and value.
 pub fn parameter_status(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, rest) = c_string(body)?;

@@ -50,6 +50,25 @@ fn bind_head_needs_both_names() {
 }
 
 #[test]
+fn rows_read_exactly_their_body() {
+    let description = [&b"\0\x01id\0"[..], &[7; 18]].concat();
+    assert_eq!(column_names(&description), Ok(vec![&b"id"[..]]));
+    assert_eq!(column_names(b"\0\0"), Ok(vec![]));
+    let row = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
+    assert_eq!(fields(row), Ok(vec![Some(&b"ab"[..]), None, Some(b"")]));
+    for cut in 0..description.len() {
+        assert!(column_names(&description[..cut]).is_err(), "cut at {cut}");
+    }
+    for cut in 0..row.len() {
+        assert!(fields(&row[..cut]).is_err(), "cut at {cut}");
+    }
+    assert!(column_names(&[&description[..], b"x"].concat()).is_err());
+    assert!(fields(&[&row[..], b"x"].concat()).is_err());
+    assert!(fields(b"\0\x01\xff\xff\xff\xfe").is_err());
+    assert!(fields(b"\0\x01\x7f\xff\xff\xffx").is_err());
+}
+
+#[test]
 fn targets() {
     assert_eq!(target(b"Sname\0"), Ok(Target::Statement(b"name")));
     assert_eq!(target(b"P\0"), Ok(Target::Portal(b"")));

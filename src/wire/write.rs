@@ -80,22 +80,45 @@ pub fn parse_into(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
 
 /// Bind of text parameters to the unnamed portal, with results as text.
 pub fn bind(out: &mut Vec<u8>, statement: &[u8], params: &[&[u8]]) {
+    bind_nullable(out, statement, params.iter().copied().map(Some));
+}
+
+/// As [`bind`], with NULLs.
+pub fn bind_nullable<'a>(
+    out: &mut Vec<u8>,
+    statement: &[u8],
+    params: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+) {
     frame(out, front::BIND, |out| {
         out.push(0);
         c_string(out, statement);
         out.extend_from_slice(&0_u16.to_be_bytes());
         out.extend_from_slice(&u16::try_from(params.len()).unwrap_or(u16::MAX).to_be_bytes());
         for param in params {
-            out.extend_from_slice(&i32::try_from(param.len()).unwrap_or(i32::MAX).to_be_bytes());
-            out.extend_from_slice(param);
+            let len = param.map_or(-1, |param| i32::try_from(param.len()).unwrap_or(i32::MAX));
+            out.extend_from_slice(&len.to_be_bytes());
+            out.extend_from_slice(param.unwrap_or_default());
         }
         out.extend_from_slice(&0_u16.to_be_bytes());
     });
 }
 
+/// Describe of the unnamed portal.
+pub fn describe_portal(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[front::DESCRIBE, 0, 0, 0, 6, b'P', 0]);
+}
+
 /// Execute of the unnamed portal, all rows.
 pub fn execute(out: &mut Vec<u8>) {
     out.extend_from_slice(&[front::EXECUTE, 0, 0, 0, 9, 0, 0, 0, 0, 0]);
+}
+
+/// Execute of the unnamed portal, at most so many rows (0: all).
+pub fn execute_rows(out: &mut Vec<u8>, most: u32) {
+    frame(out, front::EXECUTE, |out| {
+        out.push(0);
+        out.extend_from_slice(&most.to_be_bytes());
+    });
 }
 
 /// Close of a prepared statement.

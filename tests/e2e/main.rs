@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_input;
+mod doctor;
 mod drivers;
 mod hostile;
 mod login;
