@@ -13,6 +13,7 @@
 //! | F3 | [`frontend`] | accept, TLS, startup, client login |
 //! | F3 | [`backend`] | connect, server login, one server connection, cancel |
 //! | F2 | [`session`] | pure: transaction state, prepared statements, settings, verdicts |
+//! | F2 | [`tenancy`] | pure: who the tenant is, what its transactions get and what they may not touch |
 //! | F2 | [`auth`] | pure: SCRAM on both sides, md5, verifiers |
 //! | F1 | [`net`] | listener, stream (tcp, tls, unix), TLS |
 //! | F1 | [`observe`] | metrics and timings |
@@ -35,4 +36,5 @@ pub mod pool;
 pub mod relay;
 pub mod session;
 pub mod sql;
+pub mod tenancy;
 pub mod wire;

@@ -12,7 +12,9 @@ use super::raw::Raw;
 use super::raw_tenancy::{Place, RawTenant, RawUserTenants};
 use super::search_path::{self, MAX_IDENTIFIER, TENANT};
 use super::source::{At, Located};
-use super::tenancy::{IdFormat, MAX_TENANT_NAME, Placement, Tenancy, TenantConfig, TenantRule, folded_id};
+use super::tenancy::{
+    IdFormat, MAX_TENANT_NAME, Placement, Source, Tenancy, TenantConfig, TenantRule, folded_id,
+};
 
 /// Longest `statement_timeout` that Postgres takes.
 const MAX_STATEMENT_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
@@ -316,8 +318,14 @@ pub(super) fn tenant_rule(
             if one.value.contains('*') {
                 let problem = Problem::new("`tenant` names one tenant").at(&one.at);
                 problems.add(problem.help("for several, write tenants = \"*\" or a list"));
-            } else {
+            } else if tenancy.takes(Source::Login) {
                 known_tenant(&one.value, &one.at, tenancy, problems);
+            } else {
+                problems.add(
+                    Problem::new("`tenant` needs \"login\" in identify of [tenancy]")
+                        .at(&one.at)
+                        .help("to allow this one only, and take it from elsewhere, write tenants = [\"…\"]"),
+                );
             }
             TenantRule::One(Arc::from(one.value.as_str()))
         }

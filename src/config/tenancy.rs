@@ -242,7 +242,7 @@ pub enum Placement {
 /// What a tenant's id must look like.
 #[derive(Clone, Debug)]
 pub enum IdFormat {
-    /// 32 hex digits with hyphens, as Postgres writes them; upper case is read as lower case.
+    /// 32 hex digits with hyphens and in lower case, as Postgres writes them.
     Uuid,
     /// A whole number as Postgres writes it, of at most 8 bytes.
     Integer,
@@ -310,7 +310,7 @@ fn is_uuid(id: &str) -> bool {
     id.len() == 36
         && id.bytes().enumerate().all(|(at, b)| match at {
             8 | 13 | 18 | 23 => b == b'-',
-            _ => b.is_ascii_hexdigit(),
+            _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
         })
 }
 

@@ -203,6 +203,12 @@ const MISTAKES: &[(&str, usize, usize, &[&str])] = &[
         &["contradict each other", "c.toml:6:9"],
     ),
     (
+        "[tenancy]\nidentify=['set']\n[tenants.a]\n[users.v]\npassword='x'\ntenant='a'",
+        6,
+        8,
+        &["`tenant` needs \"login\" in identify"],
+    ),
+    (
         "[tenancy]\n[users.'u.b']\npassword='x'",
         2,
         8,
@@ -425,7 +431,7 @@ fn the_example_of_tenancy_loads_uncommented() {
 fn id_formats_judge() {
     let table = [
         ("uuid", "6f1c2b9e-0c1e-4a57-8f0e-6f0f4d3b2a10", true),
-        ("uuid", "6F1C2B9E-0C1E-4A57-8F0E-6F0F4D3B2A10", true),
+        ("uuid", "6F1C2B9E-0C1E-4A57-8F0E-6F0F4D3B2A10", false),
         ("uuid", "6f1c2b9e0c1e4a578f0e6f0f4d3b2a10", false),
         ("uuid", "6f1c2b9e-0c1e-4a57-8f0e-6f0f4d3b2a1g", false),
         ("uuid", "6f1c2b9e-0c1e-4a57-8f0e-6f0f4d3b2a10\n", false),
