@@ -513,3 +513,30 @@ fn a_tenant_alone_may_have_all_and_no_more_when_another_comes() {
     assert_eq!((0..20).filter(|_| take(&mut queue, a)).count(), 17);
     assert!(take(&mut queue, b) && take(&mut queue, b) && !take(&mut queue, a));
 }
+
+#[test]
+fn each_turn_is_a_whole_one() {
+    let places = Places { size: 10, headroom: 0 };
+    let mut queue = Queue::default();
+    let (heavy, light) = (share(1, 3, NO_LIMIT), share(2, 1, NO_LIMIT));
+    queue.push(heavy, 1);
+    assert_eq!(queue.pop(places), Some(1), "the first of three, but nobody else of it waits");
+    for _ in 0..4 {
+        queue.push(light, 2);
+        queue.push(heavy, 1);
+    }
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop(places)).collect();
+    assert_eq!(order, [2, 1, 1, 1, 2, 1, 2, 2], "what was left of that turn is gone");
+}
+
+#[test]
+fn a_raised_limit_is_for_those_who_wait_already() {
+    let places = Places::new(3);
+    let mut queue = Queue::default();
+    queue.take(share(1, 1, 1));
+    queue.push(share(1, 1, 1), 'a');
+    assert_eq!(queue.peek(places), None);
+    assert!(!queue.may_take(share(1, 1, 2), places), "the newcomer knows of more, but is not the first");
+    queue.push(share(1, 1, 2), 'b');
+    assert_eq!([queue.pop(places), queue.pop(places)], [Some('a'), None]);
+}
