@@ -123,7 +123,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ExitCode> {
 }
 
 fn serve(path: &Path) -> ExitCode {
-    match load(path).map(run::run) {
+    match load(path).map(|config| run::run(config, path)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => failed(&error),
         Err(code) => code,

@@ -11,15 +11,17 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
-use crate::config::{Config, Database, PoolSettings, User};
+use crate::config::{Config, Database, PoolMode, PoolSettings, User};
 use crate::frontend::{Accounts, LoggedIn};
 use crate::ids::{PoolKey, SslMode};
 use crate::net::NetError;
 use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
 use crate::observe::Metrics;
 use crate::pool::{Pool, PoolConfig, Registry};
-use crate::relay::Shared;
+use crate::relay::{Router, Shared, Tenants};
 
+/// Connections of a pool that runs queries of resolvers.
+const OWN_POOL: usize = 2;
 /// Derived keys that are remembered, one for each password and salt.
 const KEYS: usize = 1000;
 
@@ -32,6 +34,24 @@ pub(super) enum BuildError {
     Auth(AuthError),
     /// Metrics cannot be set up.
     Metrics(prometheus::Error),
+}
+
+/// Why other tenants cannot take the place of these.
+#[derive(Debug)]
+pub(super) enum ReloadError {
+    /// `[tenancy]` came or went.
+    OnOff,
+    /// Something of it cannot be built.
+    Build(BuildError),
+}
+
+impl std::fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OnOff => f.write_str("[tenancy] can be added or removed by a restart only"),
+            Self::Build(error) => error.fmt(f),
+        }
+    }
 }
 
 impl std::fmt::Display for BuildError {
@@ -68,8 +88,10 @@ impl House {
             server_tls
                 .insert(Arc::clone(&database.name), Arc::new(ArcSwap::from_pointee(client_tls(database)?)));
         }
-        Ok(Arc::new(Self {
-            shared: Shared::new(Metrics::new().map_err(BuildError::Metrics)?, config.log.slow_query),
+        let tenants = config.tenancy.clone().map(|tenancy| Arc::new(Tenants::new(tenancy)));
+        let metrics = Metrics::new().map_err(BuildError::Metrics)?;
+        let house = Arc::new(Self {
+            shared: Shared::new(metrics, config.log.slow_query, tenants),
             pools: Registry::default(),
             accounts: ArcSwap::from_pointee(accounts),
             mock,
@@ -77,12 +99,33 @@ impl House {
             keys: Arc::new(Mutex::new(KeyCache::new(KEYS))),
             passed: DashMap::new(),
             config,
-        }))
+        });
+        if let Some(tenants) = &house.shared.tenants {
+            let router: Arc<dyn Router> = Arc::clone(&house) as Arc<dyn Router>;
+            tenants.set_router(Arc::downgrade(&router));
+        }
+        Ok(house)
+    }
+
+    /// Puts the tenants of another configuration in the place of these: the rest of it is read at the start only.
+    /// Transactions that are open end as they began.
+    pub(super) fn reload_tenants(&self, fresh: &Config) -> Result<usize, ReloadError> {
+        let (tenants, tenancy) = match (&self.shared.tenants, &fresh.tenancy) {
+            (Some(tenants), Some(tenancy)) => (tenants, tenancy),
+            (None, None) => return Ok(0),
+            _ => return Err(ReloadError::OnOff),
+        };
+        let config = Arc::new(Config { tenancy: Some(Arc::clone(tenancy)), ..Config::clone(&self.config) });
+        let accounts = accounts(&config, &self.mock).map_err(ReloadError::Build)?;
+        self.accounts.store(Arc::new(accounts));
+        tenants.reload(Arc::clone(tenancy));
+        Ok(tenancy.tenants.len())
     }
 
     /// Reads certificates and keys again; connections that exist keep theirs. All or nothing.
     pub(super) fn reload_certificates(&self) -> Result<(), BuildError> {
-        let accounts = accounts(&self.config, &self.mock)?;
+        let config = Arc::clone(&self.accounts.load().config);
+        let accounts = accounts(&config, &self.mock)?;
         let mut fresh = Vec::new();
         for database in self.config.databases.values().chain(self.config.any_database.as_ref()) {
             if let Some(slot) = self.server_tls.get(&database.name) {
@@ -152,6 +195,28 @@ impl House {
 
     fn slot(&self, user: &Arc<str>) -> Arc<Mutex<Option<ScramKeys>>> {
         Arc::clone(&self.passed.entry(Arc::clone(user)).or_default())
+    }
+}
+
+impl Router for House {
+    fn pool(&self, database: &str, user: &Arc<User>) -> Option<Arc<Pool>> {
+        let settings = self.config.database(database)?;
+        let key = PoolKey { database: database.into(), user: Arc::clone(&user.name) };
+        Some(self.pools.pool(&key, || self.pool_config(&key, &settings, user)))
+    }
+
+    fn own_pool(&self, beside: &Pool, database: Option<&str>, user: &Arc<User>) -> Option<Arc<Pool>> {
+        let name = database.unwrap_or(&beside.key().database);
+        let settings = self.config.database(name)?;
+        let key = PoolKey { database: name.into(), user: format!("{} (resolvers)", user.name).into() };
+        Some(self.pools.pool(&key, || {
+            let mut config = self.pool_config(&key, &settings, user);
+            config.settings.default_pool_size = OWN_POOL;
+            config.settings.min_pool_size = 0;
+            config.settings.reserve_pool_size = 0;
+            config.settings.pool_mode = PoolMode::Transaction;
+            config
+        }))
     }
 }
 

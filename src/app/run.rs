@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::house::{BuildError, House};
 use super::logging;
 use super::workers::{Workers, default_count};
 use crate::admin;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::net;
 
 /// How often waiting clients are looked at: often enough for timeouts of a second and more, and seldom enough
@@ -25,6 +26,8 @@ use crate::net;
 const TICK: Duration = Duration::from_millis(500);
 /// So many ticks between two looks at resting server connections.
 const HOUSEKEEPING: u32 = 2;
+/// So many ticks between two looks at tenants that nobody uses.
+const FORGETTING: u32 = 20;
 /// How long sessions that are told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -47,7 +50,7 @@ impl std::fmt::Display for RunError {
 }
 
 /// Runs until it is told to stop.
-pub(super) fn run(config: Config) -> Result<(), RunError> {
+pub(super) fn run(config: Config, path: &Path) -> Result<(), RunError> {
     logging::start(&config.log);
     raise_descriptors(config.listen.max_client_conn);
     let house = House::build(config).map_err(RunError::Build)?;
@@ -55,7 +58,7 @@ pub(super) fn run(config: Config) -> Result<(), RunError> {
     let workers = Workers::start(count).map_err(|e| RunError::Io("workers", e))?;
     let control =
         Builder::new_current_thread().enable_all().build().map_err(|e| RunError::Io("runtime", e))?;
-    let result = control.block_on(serve(&house, &workers));
+    let result = control.block_on(serve(&house, path, &workers));
     drop(workers);
     tracing::info!("stopped");
     result
@@ -83,7 +86,7 @@ struct Signals {
     hang_up: Signal,
 }
 
-async fn serve(house: &Arc<House>, workers: &Workers) -> Result<(), RunError> {
+async fn serve(house: &Arc<House>, path: &Path, workers: &Workers) -> Result<(), RunError> {
     let of = |kind| signal(kind).map_err(|e| RunError::Io("signals", e));
     let mut signals = Signals {
         terminate: of(SignalKind::terminate())?,
@@ -114,7 +117,7 @@ async fn serve(house: &Arc<House>, workers: &Workers) -> Result<(), RunError> {
         tokio::spawn(admin::serve(listener, Arc::clone(house) as Arc<dyn admin::Status>));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let gently = wait_for_end(house, &mut signals).await;
+    let gently = wait_for_end(house, path, &mut signals).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody is told to go while the door is open: he would come back through it.
     for task in accepting {
@@ -126,7 +129,7 @@ async fn serve(house: &Arc<House>, workers: &Workers) -> Result<(), RunError> {
 }
 
 /// Returns when it is time to go: true if transactions may end first.
-async fn wait_for_end(house: &Arc<House>, signals: &mut Signals) -> bool {
+async fn wait_for_end(house: &Arc<House>, path: &Path, signals: &mut Signals) -> bool {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => {
@@ -137,11 +140,23 @@ async fn wait_for_end(house: &Arc<House>, signals: &mut Signals) -> bool {
                 tracing::info!("SIGINT: stopping at once");
                 return false;
             }
-            _ = signals.hang_up.recv() => match house.reload_certificates() {
-                Ok(()) => tracing::info!("SIGHUP: certificates and keys were read again"),
-                Err(error) => tracing::error!(%error, "SIGHUP: nothing was changed"),
-            },
+            _ = signals.hang_up.recv() => reload(house, path),
         }
+    }
+}
+
+/// Reads again what can be read again.
+fn reload(house: &House, path: &Path) {
+    match config::load(path) {
+        Ok(fresh) => match house.reload_tenants(&fresh) {
+            Ok(listed) => tracing::info!(listed, "SIGHUP: tenants were read again"),
+            Err(error) => tracing::error!(%error, "SIGHUP: the tenants stay as they were"),
+        },
+        Err(errors) => tracing::error!(%errors, "SIGHUP: the tenants stay as they were"),
+    }
+    match house.reload_certificates() {
+        Ok(()) => tracing::info!("SIGHUP: certificates and keys were read again"),
+        Err(error) => tracing::error!(%error, "SIGHUP: certificates and keys stay as they were"),
     }
 }
 
@@ -182,6 +197,9 @@ async fn keep_house(house: Arc<House>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for n in 0_u32.. {
         ticks.tick().await;
+        if let Some(tenants) = house.shared.tenants.as_ref().filter(|_| n % FORGETTING == 0) {
+            tenants.tick();
+        }
         for pool in house.pools.all() {
             pool.tick(0);
             if n % HOUSEKEEPING == 0 {

@@ -11,6 +11,7 @@ use crate::auth::{AuthError, DEFAULT_ITERATIONS, ScramVerifier, Verifier};
 use crate::config::{AuthType, Config, User};
 use crate::ids::SslMode;
 use crate::net::tls::ServerTls;
+use crate::tenancy::Rules;
 
 /// Everything that a login needs of one configuration. A reload makes a new one.
 pub struct Accounts {
@@ -18,6 +19,8 @@ pub struct Accounts {
     pub config: Arc<Config>,
     /// Our end of TLS, if there is a certificate.
     pub tls: Option<ServerTls>,
+    /// Who is a tenant, and how one says so; `None` without tenancy.
+    pub(super) rules: Option<Rules>,
     verifiers: HashMap<Arc<str>, Verifier>,
     /// SCRAM verifiers of plain passwords, made once.
     derived: Mutex<HashMap<Arc<str>, ScramVerifier>>,
@@ -42,7 +45,8 @@ impl Accounts {
             .values()
             .find_map(|v| if let Verifier::Scram(v) = v { Some(v.iterations()) } else { None })
             .unwrap_or(DEFAULT_ITERATIONS);
-        Ok(Self { config, tls, verifiers, derived: Mutex::default(), mock, iterations })
+        let rules = config.tenancy.clone().map(Rules::new);
+        Ok(Self { config, tls, rules, verifiers, derived: Mutex::default(), mock, iterations })
     }
 
     /// Makes the SCRAM verifiers of plain passwords, a millisecond of CPU each: for a thread that may block.

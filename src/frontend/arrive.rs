@@ -7,11 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::accounts::Accounts;
 use super::login;
 use super::params;
+use super::tenant;
 use crate::auth::ScramKeys;
 use crate::config::{Database, User};
 use crate::ids::SslMode;
 use crate::net::Stream;
 use crate::session::Settings;
+use crate::tenancy::Identity;
 use crate::wire::{self, CancelRequest, Malformed, PgError, Startup, StartupPacket};
 
 /// What a connection turned out to be.
@@ -46,6 +48,8 @@ pub struct LoggedIn {
     pub secret_len: usize,
     /// Keys to log in as this user on a server that has the same verifier.
     pub keys: Option<ScramKeys>,
+    /// Who its tenant is, as far as the connection says; `None` without tenancy.
+    pub identity: Option<Identity>,
 }
 
 /// A connection that was refused. The client has been told; this is for the log.
@@ -141,6 +145,7 @@ pub async fn arrive(stream: Stream, accounts: &Accounts) -> Result<Arrival, Reje
             settings: client.settings,
             secret_len: client.secret_len,
             keys: client.keys,
+            identity: client.identity,
         }))),
         Ok(None) | Err(Stop::Gone) => Ok(Arrival::Nobody),
         Err(Stop::Error(error)) => {
@@ -164,6 +169,7 @@ struct Client {
     settings: Settings,
     secret_len: usize,
     keys: Option<ScramKeys>,
+    identity: Option<Identity>,
 }
 
 async fn welcome_in(
@@ -189,15 +195,18 @@ async fn welcome_in(
         .filter(|name| !name.is_empty())
         .ok_or_else(|| PgError::fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
     *claimed = Some(user_name.chars().take(64).filter(|c| !c.is_control()).collect());
-    check_certificate(guest, accounts, user_name)?;
-    let settings = params::settings(&startup)?;
-    let (user, keys) = login::authenticate(guest, accounts, user_name).await?;
-    let asked = startup.param("database").filter(|name| !name.is_empty()).unwrap_or(user_name);
+    let named = tenant::read_user(accounts, user_name)?;
+    check_certificate(guest, accounts, named.name)?;
+    let (settings, options) = params::settings(&startup, accounts.rules.is_some())?;
+    let (user, keys) = login::authenticate(guest, accounts, named.name, user_name).await?;
+    let asked = startup.param("database").filter(|name| !name.is_empty()).unwrap_or(named.name);
     if let Some(replication) = startup.param("replication")
         && !matches!(replication, "false" | "off" | "no" | "0")
     {
         return Err(PgError::fatal("0A000", "replication connections are not supported by this proxy").into());
     }
+    let placed = tenant::read_database(accounts, asked)?;
+    let asked = placed.name;
     let database = accounts.config.database(asked).ok_or_else(|| {
         let shown: String = asked.chars().take(64).filter(|c| !c.is_control()).collect();
         PgError::fatal("3D000", format!("database \"{shown}\" does not exist"))
@@ -207,8 +216,9 @@ async fn welcome_in(
             PgError::fatal("28000", format!("user \"{}\" may not use this database", user.name)).into()
         );
     }
+    let identity = tenant::identity(accounts, &user, &named.claims, &placed.claims, &options)?;
     let database_name = if *database.name == *asked { Arc::clone(&database.name) } else { asked.into() };
-    Ok(Some(Entry::Client(Client { user, database_name, database, settings, secret_len, keys })))
+    Ok(Some(Entry::Client(Client { user, database_name, database, settings, secret_len, keys, identity })))
 }
 
 /// Answers requests for encryption, at most one of each kind, and returns the packet behind them.

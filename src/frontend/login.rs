@@ -20,11 +20,13 @@ const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 const SASL_FINAL: u32 = 12;
 
-/// Asks the client who it is. `AuthenticationOk` is left pending, to go out with the welcome.
+/// Asks the client to prove that it is `name`; `typed` is what it called itself, which may name a tenant too.
+/// `AuthenticationOk` is left pending, to go out with the welcome.
 pub(super) async fn authenticate(
     guest: &mut Guest,
     accounts: &Accounts,
     name: &str,
+    typed: &str,
 ) -> Result<(Arc<User>, Option<ScramKeys>), Stop> {
     let user = accounts.user(name);
     let verifier = accounts.verifier(name);
@@ -37,7 +39,7 @@ pub(super) async fn authenticate(
             None
         }
         AuthType::Md5 if !matches!(verifier, Some(Verifier::Scram(_))) => {
-            md5(guest, name, verifier).await?;
+            md5(guest, typed, verifier).await?;
             None
         }
         AuthType::Md5 | AuthType::ScramSha256 => Some(scram(guest, accounts, name, false).await?),
@@ -109,6 +111,8 @@ async fn cleartext(guest: &mut Guest, name: &str, verifier: Option<&Verifier>) -
     if right { Ok(()) } else { Err(wrong_password(name)) }
 }
 
+/// The client's hash is of the name that it typed: with a tenant in the name a stored hash does not fit, only a
+/// plain password does.
 async fn md5(guest: &mut Guest, name: &str, verifier: Option<&Verifier>) -> Result<(), Stop> {
     let mut salt = [0; 4];
     aws_lc_rs::rand::fill(&mut salt).map_err(|_| refused(AuthError::Random, name))?;

@@ -1,9 +1,10 @@
 //! From an accepted connection to a client that is logged in (floor 3).
 //!
-//! What it is for: TLS, the first packet, protocol versions, authentication and startup parameters. What
+//! What it is for: TLS, the first packet, protocol versions, authentication, startup parameters, and the tenant
+//! that a connection names. What
 //! comes out is a [`LoggedIn`] with its bare stream; the relay takes it from there.
 //!
-//! May import: `auth`, `session`, `net`, `observe`, `config`, `wire`, `sql`, `ids`.
+//! May import: `auth`, `session`, `tenancy`, `net`, `observe`, `config`, `wire`, `sql`, `ids`.
 //!
 //! Invariants:
 //! - Nothing that came before TLS is read after it (CVE-2021-23222).
@@ -15,6 +16,7 @@ mod accounts;
 mod arrive;
 mod login;
 mod params;
+mod tenant;
 
 pub use accounts::Accounts;
 pub use arrive::{Arrival, LoggedIn, Rejected, arrive};

@@ -1,6 +1,7 @@
 //! What a client asks for in its startup packet.
 
 use crate::session::Settings;
+use crate::tenancy::is_own;
 use crate::wire::{PgError, Startup};
 
 /// Parameters that are not settings.
@@ -8,9 +9,12 @@ const NOT_SETTINGS: [&str; 4] = ["user", "database", "options", "replication"];
 /// The most settings that one client may ask for.
 const MAX_SETTINGS: usize = 200;
 
+/// Settings of Howdah's own, names and values.
+pub(super) type Own = Vec<(String, String)>;
+
 /// The settings in a startup packet: its own parameters, and `-c name=value` in `options`, which they
-/// override, as in `postmaster.c`.
-pub(super) fn settings(startup: &Startup) -> Result<Settings, PgError> {
+/// override, as in `postmaster.c`. With `own`, those that begin with `howdah.` are Howdah's and come apart.
+pub(super) fn settings(startup: &Startup, own: bool) -> Result<(Settings, Own), PgError> {
     let mut pairs = startup.param("options").map_or_else(|| Ok(Vec::new()), options)?;
     for (name, value) in &startup.params {
         if !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with("_pq_.") {
@@ -23,7 +27,11 @@ pub(super) fn settings(startup: &Startup) -> Result<Settings, PgError> {
     if pairs.len() > MAX_SETTINGS {
         return Err(PgError::fatal("54000", "too many startup parameters"));
     }
-    Ok(Settings::new(pairs))
+    let mut ours = Own::new();
+    if own {
+        (ours, pairs) = pairs.into_iter().partition(|(name, _)| is_own(name));
+    }
+    Ok((Settings::new(pairs), ours))
 }
 
 /// A name that can be a setting's goes into SQL as it stands.
@@ -87,7 +95,7 @@ mod tests {
 
     fn read(params: &[(&str, &str)]) -> Result<Vec<(String, String)>, PgError> {
         let params = params.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let settings = settings(&Startup { version: crate::wire::PROTOCOL_3_0, params })?;
+        let (settings, _) = settings(&Startup { version: crate::wire::PROTOCOL_3_0, params }, false)?;
         Ok(settings.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
     }
 

@@ -1,9 +1,9 @@
 //! One client's life after login (floor 5): the only room that holds both sockets.
 //!
 //! What it is for: moving bytes between a client and the server connection that it is lent, asking `session`
-//! what each frame is and `pool` for a connection; cancelling; ending.
+//! what each frame is, `tenancy` who it is for and `pool` for a connection; cancelling; ending.
 //!
-//! May import: `pool`, `frontend`, `backend`, `session`, `auth`, `net`, `observe`, `config`, `wire`, `sql`,
+//! May import: `pool`, `frontend`, `backend`, `session`, `tenancy`, `auth`, `net`, `observe`, `config`, `wire`, `sql`,
 //! `ids`.
 //!
 //! Invariants:
@@ -13,18 +13,25 @@
 //!   is kept.
 //! - A side that does not read stops the reading of the other side; memory for a message in passing is
 //!   bounded, whatever its length.
+//! - No transaction begins before its tenant is in force in the client's session; it changes only while no
+//!   transaction has run a statement.
 //! - However a session ends, its server connection is brought to rest or closed.
 
 mod buffer;
 mod clients;
 mod deadline;
+mod own;
+mod resolvers;
 mod session;
 mod shared;
+mod tenant;
+mod tenants;
 mod transfer;
 mod welcome;
 
 pub use clients::{ClientHandle, Clients};
 pub use shared::Shared;
+pub use tenants::{Router, TenantState, Tenants};
 pub use welcome::{Host, serve};
 
 #[cfg(test)]

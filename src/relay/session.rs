@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::buffer;
 use super::clients::{ClientHandle, Wish};
 use super::deadline::{Deadline, Phase};
+use super::own::OwnBatch;
 use super::shared::Shared;
+use super::tenant::Tenancy;
 use crate::net::Stream;
 use crate::observe::TransactionTiming;
 use crate::pool::{Kind, Lease, Pool, Share, Waiter, Want};
@@ -100,6 +102,10 @@ pub(super) struct Session {
     pub(super) statement_mode: bool,
     /// Something for the client waits for the next turn.
     pub(super) yielding: bool,
+    /// Who the client's tenant is; `None` without tenancy.
+    pub(super) tenancy: Option<Box<Tenancy>>,
+    /// Statements of the extended protocol about Howdah's own settings; `None` until there are any.
+    pub(super) own: Option<Box<OwnBatch>>,
 }
 
 impl Session {
@@ -129,6 +135,7 @@ impl Session {
             self.heed_wishes(cx)?;
             let blocked = self.flush_client(cx)?.is_pending();
             let mut moved = self.poll_waiting(cx)?;
+            moved |= self.poll_resolving(cx)?;
             if self.flush_server(cx)? {
                 // There may be room again for what was kept back.
                 moved = true;
@@ -182,9 +189,12 @@ impl Session {
             worker: self.worker,
             has_traces: self.has_traces,
             settings: self.front.settings().id(),
-            share: Share::default(),
-            strict: false,
+            share: self.tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share()),
+            strict: self.tenancy.as_ref().is_some_and(|tenancy| tenancy.is_strict()),
         };
+        if let Some(tenancy) = &self.tenancy {
+            tenancy.begin()?;
+        }
         match self.pool.acquire(want) {
             crate::pool::Acquire::Ready(lease) => {
                 self.waited = None;
@@ -218,11 +228,18 @@ impl Session {
         }
     }
 
+    /// The number of the client's tenant, and whether a connection that another one has used must be cleaned.
+    fn tenant(&self) -> (u64, bool) {
+        self.tenancy.as_ref().map_or((0, false), |tenancy| (tenancy.share().tenant, tenancy.is_strict()))
+    }
+
     /// A connection is there: what must be done on it first goes out.
     fn begin(&mut self, mut lease: Lease) {
         self.leased_at = Some(Instant::now());
         self.preparing = Preparing::Done;
-        let foreign = lease.owner.is_some_and(|owner| owner != (self.handle.id, Share::default().tenant));
+        let (tenant, strict) = self.tenant();
+        let foreign = lease.owner.is_some_and(|owner| owner != (self.handle.id, tenant))
+            || strict && lease.last_tenant().is_some_and(|last| last != tenant);
         if foreign {
             let query = lease.pool().cleaning_query();
             let backend = &mut *lease;
@@ -237,9 +254,11 @@ impl Session {
 
     /// Brings the connection's settings to the client's, if they differ.
     fn prepare_settings(&mut self) {
+        let signature = self.signature();
         let Stage::Leased(lease) = &mut self.stage else { return };
         let backend = &mut **lease;
-        if backend.session.preamble(&self.front, &mut backend.out) {
+        let sign = signature.as_ref().map(|(signature, value)| (*signature, value.as_str()));
+        if backend.session.preamble(&self.front, sign, &mut backend.out) {
             self.preparing = Preparing::Settings;
             self.handle.set_waiting();
         } else {
@@ -296,6 +315,9 @@ impl Session {
 
     /// True while the client's frames must not be judged.
     pub(super) fn holds(&self) -> bool {
+        if self.is_resolving() {
+            return true;
+        }
         match &self.stage {
             Stage::Resting => false,
             Stage::Waiting(_) => true,
@@ -309,6 +331,8 @@ impl Session {
         if self.preparing != Preparing::Done || self.streaming > 0 {
             return Ok(());
         }
+        let backend = &mut **lease;
+        backend.session.end_slow_path(&mut backend.out);
         if self.statement_mode && lease.session.is_quiet() && lease.session.status() != b'I' {
             return Err(PgError::fatal(
                 "0A000",
@@ -320,6 +344,9 @@ impl Session {
         if !lease.is_reusable() {
             return Ok(());
         }
+        if let Some(tenancy) = &mut self.tenancy {
+            tenancy.end_transaction(!lease.session.take_rolled_back());
+        }
         if lease.kind() != Kind::Transaction {
             if lease.session.settings().id() != self.front.settings().id() {
                 self.prepare_settings(); // a DISCARD ALL has undone them
@@ -327,7 +354,7 @@ impl Session {
             return Ok(());
         }
         if lease.session.is_tainted() {
-            lease.owner = Some((self.handle.id, Share::default().tenant));
+            lease.owner = Some((self.handle.id, self.tenancy.as_ref().map_or(0, |t| t.share().tenant)));
             self.has_traces = true;
         }
         self.handle.set_idle();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clients::Clients;
+use super::tenants::Tenants;
 use crate::observe::Metrics;
 use crate::pool::Interner;
 
@@ -19,17 +20,20 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Transactions that keep a server connection for so long are logged.
     pub slow: Option<Duration>,
+    /// Tenants in use; `None` without tenancy.
+    pub tenants: Option<Arc<Tenants>>,
     draining: AtomicBool,
 }
 
 impl Shared {
     /// Nothing in it yet.
-    pub fn new(metrics: Metrics, slow: Option<Duration>) -> Arc<Self> {
+    pub fn new(metrics: Metrics, slow: Option<Duration>, tenants: Option<Arc<Tenants>>) -> Arc<Self> {
         Arc::new(Self {
             clients: Clients::default(),
             interner: Interner::default(),
             metrics,
             slow,
+            tenants,
             draining: AtomicBool::new(false),
         })
     }

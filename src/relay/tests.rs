@@ -140,7 +140,13 @@ impl House {
                 pool.tick(0);
             }
         });
-        Self { shared: Shared::new(metrics, None), pool, servers, client_idle: None, next: AtomicU64::new(1) }
+        Self {
+            shared: Shared::new(metrics, None, None),
+            pool,
+            servers,
+            client_idle: None,
+            next: AtomicU64::new(1),
+        }
     }
 
     /// Logs in; the welcome is not read yet.
@@ -173,6 +179,7 @@ impl House {
             settings: Settings::new(settings.iter().copied()),
             secret_len: 4,
             keys: None,
+            identity: None,
         };
         let host = Host {
             shared: &self.shared,

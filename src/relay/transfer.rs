@@ -6,7 +6,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer;
+use super::own::Own;
 use super::session::{End, Session, Stage};
+use super::tenant::Tenure;
 use crate::backend::Loss;
 use crate::session::Verdict;
 use crate::wire::{self, Frame, PgError, Side, front};
@@ -207,7 +209,7 @@ impl Session {
             }
             let Some(head) = header(rest)? else { break };
             let here = head.len.min(rest.len());
-            if here < enough(head)? {
+            if here < enough(head, self.tenancy.is_some())? {
                 break;
             }
             let frame = rest.get(..here).unwrap_or_default();
@@ -222,6 +224,11 @@ impl Session {
 
     /// Judges one frame (or its beginning). False when it must wait.
     fn judge_frame(&mut self, head: Frame, frame: &[u8]) -> Result<bool, End> {
+        if self.tenancy.is_some()
+            && let Some(done) = self.judge_tenant(head, frame)
+        {
+            return Ok(done);
+        }
         loop {
             let verdict = match &mut self.stage {
                 Stage::Resting => {
@@ -269,6 +276,40 @@ impl Session {
         }
     }
 
+    /// Sees to a frame's tenant first. `Some` when the frame is dealt with (true) or must wait (false).
+    fn judge_tenant(&mut self, head: Frame, frame: &[u8]) -> Option<bool> {
+        let skipped = match &self.stage {
+            Stage::Resting => self.front.is_skipping(),
+            Stage::Waiting(_) => true,
+            Stage::Leased(lease) => lease.session.is_discarding(),
+        };
+        if skipped && head.tag != front::SYNC {
+            return None;
+        }
+        buffer::lend(&mut self.out.bytes);
+        let error = match self.own(head.tag, frame) {
+            Own::Done => return Some(true),
+            Own::Wait => return Some(false),
+            Own::Refused(error) => error,
+            Own::Not => match self.tenure(head.tag, frame) {
+                Ok(Tenure::Right) => return None,
+                Ok(Tenure::Wait) => return Some(false),
+                Err(error) => error,
+            },
+        };
+        self.streaming = head.len - frame.len();
+        self.streaming_on = false;
+        let replies = &mut self.out.bytes;
+        if let Stage::Leased(lease) = &mut self.stage {
+            let backend = &mut **lease;
+            let (out, intern) = (&mut backend.out, &self.shared.interner);
+            self.front.refuse_in_place(&mut backend.session, head.tag, error, out, replies, intern);
+        } else {
+            self.front.refuse(head.tag, &error, replies);
+        }
+        Some(true)
+    }
+
     fn stream(&mut self, bytes: &[u8]) {
         self.streaming -= bytes.len();
         if self.streaming_on {
@@ -305,8 +346,13 @@ fn header(bytes: &[u8]) -> Result<Option<Frame>, End> {
 }
 
 /// How many bytes of a frame must be there before it is judged.
-fn enough(head: Frame) -> Result<usize, End> {
+fn enough(head: Frame, whole_text: bool) -> Result<usize, End> {
     match head.tag {
+        front::QUERY if whole_text && head.len > MAX_PARSE => {
+            Err(PgError::fatal("54000", format!("a query with a tenant may have {MAX_PARSE} bytes at most"))
+                .into())
+        }
+        front::QUERY if whole_text => Ok(head.len),
         front::COPY_DATA | front::COPY_FAIL => Ok(5),
         front::QUERY | front::BIND | front::FUNCTION_CALL => Ok(head.len.min(BEGINNING)),
         front::PARSE if head.len > MAX_PARSE => {

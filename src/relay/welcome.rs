@@ -10,6 +10,7 @@ use super::clients::ClientHandle;
 use super::deadline::Deadline;
 use super::session::{Outbox, Preparing, Session, Stage};
 use super::shared::Shared;
+use super::tenant::Tenancy;
 use crate::backend::Loss;
 use crate::config::PoolMode;
 use crate::frontend::LoggedIn;
@@ -72,16 +73,16 @@ impl Drop for Place {
 /// # Errors
 /// The client was refused, and told so.
 pub async fn serve(id: ClientId, client: LoggedIn, host: &Host<'_>) -> Result<(), PgError> {
-    let LoggedIn { mut stream, early, mut pending, settings, secret_len, .. } = client;
+    let LoggedIn { mut stream, early, mut pending, settings, secret_len, user, identity, .. } = client;
     let settings = host.pool.share_settings(settings);
-    let admitted = match Place::take(id, secret_len, host) {
-        Ok(place) => welcome(&place.handle, &settings, host, &mut pending).await.map(|()| place),
-        Err(error) => Err(error),
-    };
-    match admitted {
-        Ok(place) => {
+    let tenancy = host.shared.tenants.as_ref().zip(identity);
+    let tenancy = tenancy
+        .map(|(tenants, identity)| Tenancy::new(Arc::clone(tenants), user, Arc::clone(host.pool), identity));
+    match admit(id, secret_len, &settings, tenancy, host, &mut pending).await {
+        Ok((place, tenancy, pool)) => {
             if stream.write_all(&pending).await.is_ok() && stream.flush().await.is_ok() {
-                let session = session(stream, early, settings, Arc::clone(&place.handle), host);
+                let mut session = session(stream, early, settings, Arc::clone(&place.handle), pool, host);
+                session.set_tenancy(tenancy);
                 tokio::spawn(async move {
                     let _place = place;
                     session.run().await;
@@ -98,16 +99,39 @@ pub async fn serve(id: ClientId, client: LoggedIn, host: &Host<'_>) -> Result<()
     }
 }
 
+/// Finds places for the client and writes its welcome.
+async fn admit(
+    id: ClientId,
+    secret_len: usize,
+    settings: &Arc<Settings>,
+    tenancy: Option<Box<Tenancy>>,
+    host: &Host<'_>,
+    pending: &mut Vec<u8>,
+) -> Result<(Place, Option<Box<Tenancy>>, Arc<Pool>), PgError> {
+    let place = Place::take(id, secret_len, host)?;
+    let (mut pool, mut tenancy) = (Arc::clone(host.pool), tenancy);
+    if let Some(tenancy) = &mut tenancy {
+        pool = tenancy.admit(settings).map_err(|error| error.with_severity(Severity::Fatal))?;
+    }
+    let share = tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share());
+    welcome(&place.handle, settings, &pool, share, host.worker, pending).await?;
+    Ok((place, tenancy, pool))
+}
+
 fn session(
     io: Stream,
     early: Vec<u8>,
     settings: Arc<Settings>,
     handle: Arc<ClientHandle>,
+    pool: Arc<Pool>,
     host: &Host<'_>,
 ) -> Session {
-    let config = host.pool.settings();
+    let config = pool.settings();
+    let deadline = Deadline::new(config, host.client_idle);
+    let statement_mode = config.pool_mode == PoolMode::Statement;
     let mode = match config.pool_mode {
-        PoolMode::Session => Mode::Exclusive,
+        // What a tenant's transactions run with needs to know every statement, in session mode too.
+        PoolMode::Session if host.shared.tenants.is_none() => Mode::Exclusive,
         _ if config.max_prepared_statements == 0 => Mode::PooledWithoutStatements,
         _ => Mode::Pooled,
     };
@@ -115,7 +139,7 @@ fn session(
         io,
         front: ClientSession::new(mode, settings),
         handle,
-        pool: Arc::clone(host.pool),
+        pool,
         shared: Arc::clone(host.shared),
         carry: if early.is_empty() { Vec::new() } else { early },
         streaming: 0,
@@ -125,11 +149,13 @@ fn session(
         preparing: Preparing::Done,
         leased_at: None,
         waited: None,
-        deadline: Deadline::new(config, host.client_idle),
+        deadline,
         worker: host.worker,
         has_traces: false,
-        statement_mode: config.pool_mode == PoolMode::Statement,
+        statement_mode,
         yielding: false,
+        tenancy: None,
+        own: None,
     }
 }
 
@@ -137,7 +163,9 @@ fn session(
 async fn welcome(
     handle: &ClientHandle,
     settings: &Arc<Settings>,
-    host: &Host<'_>,
+    pool: &Arc<Pool>,
+    share: Share,
+    worker: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), PgError> {
     // Any plain name is right for application_name, so that it needs no server to say so, and the many
@@ -146,11 +174,13 @@ async fn welcome(
         .get("application_name")
         .filter(|n| n.len() < 64 && n.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
     let asked = if name.is_some() { settings.without("application_name") } else { Settings::clone(settings) };
-    let known = if let Some(known) = host.pool.welcome(asked.id()) {
+    let known = if let Some(known) = pool.welcome(asked.id()) {
         known
     } else {
-        let known = ask_server(handle, Arc::new(asked.clone()), host).await?;
-        host.pool.remember_welcome(asked.id(), Arc::clone(&known));
+        let want =
+            Want { client: handle.id, worker, has_traces: false, settings: asked.id(), share, strict: false };
+        let known = ask_server(want, Arc::new(asked.clone()), pool).await?;
+        pool.remember_welcome(asked.id(), Arc::clone(&known));
         known
     };
     for (parameter, value) in known.iter() {
@@ -163,21 +193,9 @@ async fn welcome(
 }
 
 /// Brings a server connection to these settings, so that the server judges them, and returns what it reports.
-async fn ask_server(
-    handle: &ClientHandle,
-    settings: Arc<Settings>,
-    host: &Host<'_>,
-) -> Result<Welcome, PgError> {
-    let want = Want {
-        client: handle.id,
-        worker: host.worker,
-        has_traces: false,
-        settings: settings.id(),
-        share: Share::default(),
-        strict: false,
-    };
+async fn ask_server(want: Want, settings: Arc<Settings>, pool: &Arc<Pool>) -> Result<Welcome, PgError> {
     let fatal = |error: PgError| error.with_severity(Severity::Fatal);
-    let mut lease = match host.pool.acquire(want) {
+    let mut lease = match pool.acquire(want) {
         Acquire::Ready(lease) => lease,
         Acquire::Wait(mut waiter) => poll_fn(|cx| waiter.poll(cx)).await.map_err(fatal)?,
         Acquire::Refused(error) => return Err(fatal(error)),
@@ -192,7 +210,7 @@ async fn ask_server(
         lease.owner = None;
     }
     let backend = &mut *lease;
-    if backend.session.preamble(&client, &mut backend.out) {
+    if backend.session.preamble(&client, None, &mut backend.out) {
         finish(&mut lease, &mut client).await?;
     }
     let reported: Welcome = Arc::new(lease.reported());

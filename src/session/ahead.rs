@@ -53,8 +53,7 @@ impl Ahead {
         class.needs_locals()
             && match self.state {
                 State::Failed => false, // the server refuses all but the end of the transaction
-                State::Unknown => true,
-                State::Idle | State::Block => self.local != number,
+                State::Idle | State::Block | State::Unknown => self.local != number,
             }
     }
 
@@ -92,8 +91,12 @@ impl Ahead {
         let moved = std::mem::take(&mut self.moved);
         if moved && !sure {
             self.state = State::Unknown;
-        } else if self.state == State::Idle {
-            self.over();
+        }
+        match self.state {
+            State::Idle => self.over(),
+            // If a transaction is open, they may be set in it or not: once more does no harm.
+            State::Unknown => self.local = 0,
+            State::Block | State::Failed => {}
         }
     }
 

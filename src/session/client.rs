@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::duty::Duty;
 use super::expect::{Expect, Kind, Undo};
-use super::inject::{Duties, Slow, slow_end};
+use super::inject::Duties;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
@@ -102,6 +102,16 @@ impl ClientSession {
     /// What this client's transactions must run with.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// True while frames are dropped, up to the Sync of a batch that was refused.
+    pub fn is_skipping(&self) -> bool {
+        self.skip_until_sync
+    }
+
+    /// Its `standard_conforming_strings`.
+    pub fn standard_strings(&self) -> bool {
+        self.standard_strings
     }
 
     /// How many named statements the client has.
@@ -245,7 +255,7 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
+            front::SYNC => return no_body(body).map(|()| Self::sync(&given, &mut to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             front::QUERY => return self.query(&given, &mut to),
@@ -287,7 +297,8 @@ impl ClientSession {
             to.server.close_stale(to.out);
         }
         if let Duties::Inject(class) = duties {
-            self.inject(class, &mut to);
+            let unnamed = tag == front::BIND && body.first() == Some(&0);
+            self.inject(class, unnamed, &mut to);
         }
         match tag {
             front::PARSE => self.parse(&given, &mut to),
@@ -329,7 +340,7 @@ impl ClientSession {
         Ok(())
     }
 
-    fn sync(&self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+    fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
             return Verdict::Ignore;
@@ -338,15 +349,6 @@ impl ClientSession {
         to.server.unsynced = false;
         to.server.discarding = false;
         to.server.barrier |= std::mem::take(&mut to.server.barrier_at_sync);
-        if to.server.slow == Slow::On
-            && let Some(locals) = self.locals().map(|(locals, _)| Arc::clone(locals))
-        {
-            to.out.extend_from_slice(given.frame);
-            to.server.ahead.end_batch(false);
-            to.server.push(Expect::new(Kind::Sync, true), to.replies);
-            slow_end(&locals, to);
-            return Verdict::Rewritten(given.len);
-        }
         to.server.ahead.end_batch(false);
         to.server.push(Expect::new(Kind::Sync, true), to.replies);
         Verdict::Forward

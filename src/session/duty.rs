@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::ahead::State;
-use super::client::ClientSession;
+use super::client::{ClientSession, To};
 use super::locals::Locals;
 use super::server::ServerSession;
-use super::statement::Statement;
-use crate::sql::{self, Class, Touched};
+use super::statement::{Intern, Statement};
+use crate::sql::{self, BadMark, Class, Marks, Touched};
 use crate::wire::{self, PgError, front};
 
 /// Functions on large objects, by their numbers in `pg_proc`: all that a fastpath call may name. It could set
@@ -21,46 +21,51 @@ pub struct Guard {
     pub names: Vec<String>,
     /// `on_dynamic_sql = "refuse"`.
     pub refuse_dynamic: bool,
-    /// A role is set in each transaction, so going back to the login's own is an escape.
-    pub role_is_set: bool,
+    /// The server connection holds a signature that a RESET ALL would take away.
+    pub signed: bool,
 }
 
 impl Guard {
-    fn protects(&self, name: &str) -> bool {
+    /// True for a setting that a client may not touch; `name` in lower case.
+    pub fn protects(&self, name: &str) -> bool {
         name.starts_with("howdah.") || self.names.iter().any(|n| n == name)
     }
 
-    /// Why a text that touches these settings is refused, if it is.
-    fn objection(&self, touched: &Touched) -> Option<PgError> {
+    /// Judges what a text touches. True if it may change how texts are read.
+    ///
+    /// # Errors
+    /// It is refused with this.
+    fn judge(&self, touched: Option<&Touched>) -> Result<bool, PgError> {
+        let Some(touched) = touched else { return Ok(false) };
         if let Some(name) = touched.names.iter().find(|name| self.protects(name)) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
             let error = PgError::error(
                 "42501",
                 format!("the setting \"{shown}\" is protected: it belongs to the tenant"),
             );
-            return Some(if name.starts_with("howdah.") {
+            return Err(if name.starts_with("howdah.") {
                 error.hint("Write SET howdah.tenant = '…' (or RESET, SHOW) as a query of its own.")
             } else {
                 error.hint("Use SET howdah.tenant = '…' to change the tenant. See protected in [tenancy].")
             });
         }
         if touched.unknown {
-            return Some(
-                PgError::error("42501", "a setting is changed whose name cannot be read from the query")
-                    .detail("It could be a protected one.")
-                    .hint("Write the name as a plain string, or use SET."),
-            );
+            return Err(PgError::error(
+                "42501",
+                "a setting is changed whose name cannot be read from the query",
+            )
+            .detail("It could be a protected one.")
+            .hint("Write the name as a plain string, or use SET."));
         }
-        if touched.default_authorization && self.role_is_set {
-            return Some(
-                PgError::error("42501", "the role is protected: it belongs to the tenant")
-                    .hint("See role in [tenants] and [users]."),
-            );
+        if touched.default_authorization && self.protects("session_authorization") {
+            return Err(PgError::error("42501", "the session's user is protected: it belongs to the tenant")
+                .hint("See protected in [tenancy]."));
         }
-        (touched.dynamic && self.refuse_dynamic).then(|| {
-            PgError::error("42501", "code that cannot be read beforehand is refused")
-                .hint("See on_dynamic_sql in [tenancy].")
-        })
+        if touched.dynamic && self.refuse_dynamic {
+            return Err(PgError::error("42501", "code that cannot be read beforehand is refused")
+                .hint("See on_dynamic_sql in [tenancy]."));
+        }
+        Ok(touched.dynamic || touched.names.iter().any(|name| &**name == "client_encoding"))
     }
 }
 
@@ -75,6 +80,17 @@ pub(super) struct Duty {
     missing: Option<Box<PgError>>,
     /// The number when the unnamed statement's text was judged.
     unnamed_judged: u64,
+}
+
+/// The transaction that the next frame will meet, as a client's tenant is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// One that has begun, be it by the batch that is open.
+    Open,
+    /// One of its own.
+    Closed,
+    /// Answers to come decide it.
+    Unknown,
 }
 
 /// What may be done about a change of tenant.
@@ -103,9 +119,53 @@ impl ClientSession {
         self.settings_changed();
     }
 
-    /// True when texts must be read whole before they go out.
-    pub fn reads_all(&self) -> bool {
-        self.duty.is_some()
+    /// The marks in the comments of a frame's text, if it has any of ours.
+    ///
+    /// # Errors
+    /// A mark that cannot be read.
+    pub fn marks(&self, frame: &[u8]) -> Result<Marks, BadMark> {
+        let text = || -> Option<&[u8]> {
+            let (&tag, body) = frame.split_first().and_then(|(tag, rest)| Some((tag, rest.get(4..)?)))?;
+            let text = match tag {
+                front::QUERY => body,
+                front::PARSE => wire::parse(body).ok()?.query,
+                front::BIND => &self.statement(wire::bind_head(body)?.statement)?.body,
+                _ => return None,
+            };
+            text.split(|b| *b == 0).next()
+        };
+        text().map_or_else(|| Ok(Marks::default()), |text| sql::marks(text, self.standard_strings))
+    }
+
+    /// Refuses a frame of a client that has a server connection: the server raises an error in its place, and
+    /// the client sees `error` there.
+    pub fn refuse_in_place(
+        &mut self,
+        server: &mut ServerSession,
+        tag: u8,
+        error: PgError,
+        out: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+        intern: &dyn Intern,
+    ) {
+        let mut to = To { server, out, replies, intern };
+        if matches!(tag, front::QUERY | front::FUNCTION_CALL) {
+            self.fail_query(error, &mut to);
+        } else {
+            self.fail_in_batch(error, &mut to);
+        }
+    }
+
+    /// RESET ALL in the middle of a transaction would leave the rest of it without its signature.
+    pub(super) fn judge_reset(&self, in_the_middle: bool) -> Result<(), PgError> {
+        if in_the_middle && self.duty.as_deref().is_some_and(|duty| duty.guard.signed) {
+            return Err(PgError::error(
+                "0A000",
+                "RESET ALL is not possible inside of a transaction with a signed tenant",
+            )
+            .hint("Send it alone, outside of a transaction."));
+        }
+        Ok(())
     }
 
     pub(super) fn locals(&self) -> Option<(&Arc<Locals>, u64)> {
@@ -120,64 +180,72 @@ impl ClientSession {
         }
     }
 
-    /// Why a Bind of this statement is refused, if it is: the tenant may be another one than when it was parsed.
-    pub(super) fn objection_to_use(&self, statement: &Statement, unnamed: bool) -> Option<PgError> {
-        let duty = self.duty.as_deref()?;
+    /// Judges a Bind of this statement: the tenant may be another one than when it was parsed. True if it may
+    /// change how texts are read.
+    ///
+    /// # Errors
+    /// It is refused with this.
+    pub(super) fn judge_use(&self, statement: &Statement, unnamed: bool) -> Result<bool, PgError> {
+        let Some(duty) = self.duty.as_deref() else { return Ok(false) };
         if !unnamed {
-            return self.objection(statement.class, statement.touched.as_deref());
-        }
-        if duty.unnamed_judged == duty.number {
-            return None;
+            self.judge_class(statement.class)?;
+            return duty.guard.judge(statement.touched.as_deref());
         }
         match wire::c_string(&statement.body) {
-            Some((text, _)) => self.objection_to(text, &sql::traits(text, self.standard_strings)),
-            None => Some(
-                PgError::error("42501", "this statement was prepared for another tenant")
-                    .hint("Parse it again."),
-            ),
+            _ if duty.unnamed_judged == duty.number && !statement.changes_session => Ok(false),
+            Some((text, _)) => self.judge_text(text, &sql::traits(text, self.standard_strings)),
+            None => Err(PgError::error("42501", "this statement was prepared for another tenant")
+                .hint("Parse it again.")),
         }
     }
 
-    /// Why a text is refused, if it is. `class` is its first statement's that needs a tenant, or any.
-    fn objection(&self, class: Class, touched: Option<&Touched>) -> Option<PgError> {
-        let duty = self.duty.as_deref()?;
-        touched
-            .and_then(|touched| duty.guard.objection(touched))
-            .or_else(|| duty.missing.as_deref().filter(|_| class.needs_locals()).cloned())
+    /// Refuses what needs a tenant when there is none.
+    fn judge_class(&self, class: Class) -> Result<(), PgError> {
+        let missing = self.duty.as_deref().and_then(|duty| duty.missing.as_deref());
+        match missing.filter(|_| class.needs_locals()) {
+            Some(missing) => Err(missing.clone()),
+            None => Ok(()),
+        }
     }
 
-    /// As [`Self::objection`], for a simple query's text.
-    pub(super) fn objection_to(&self, text: &[u8], traits: &sql::Traits<'_>) -> Option<PgError> {
-        self.duty.as_deref()?;
-        let class = if traits.statements > 1 {
+    /// Judges a text. True if it may change how texts are read.
+    ///
+    /// # Errors
+    /// It is refused with this.
+    pub(super) fn judge_text(&self, text: &[u8], traits: &sql::Traits<'_>) -> Result<bool, PgError> {
+        let Some(duty) = self.duty.as_deref() else { return Ok(false) };
+        let standard = self.standard_strings;
+        let lexical = duty.guard.judge(sql::touched(text, standard).as_deref())?;
+        if traits.statements > 1 {
             // A tenant is needed if any of them needs one.
-            sql::parts(text, self.standard_strings)
-                .map(|part| part.class)
-                .find(|class| class.needs_locals())
-                .unwrap_or(Class::Bare)
-        } else if traits.statements == 0 {
-            Class::Bare
-        } else {
-            traits.class
-        };
-        let touched = sql::touched(text, self.standard_strings);
-        if let Some(error) = self.objection(class, touched.as_deref()) {
-            return Some(error);
+            for part in sql::parts(text, standard) {
+                self.judge_class(part.class)?;
+            }
+        } else if traits.statements == 1 {
+            self.judge_class(traits.class)?;
         }
-        if !text.contains(&b'\\') {
-            return None;
+        if !text.is_ascii()
+            && self.settings().get("client_encoding").is_some_and(|name| sql::hides_ascii(name.as_bytes()))
+        {
+            return Err(PgError::error(
+                "42501",
+                "a query with such characters cannot be judged in this client_encoding",
+            )
+            .detail("A character of this encoding may contain bytes that are SQL.")
+            .hint("Use client_encoding = 'UTF8'."));
+        }
+        if memchr::memchr(b'\\', text).is_none() {
+            return Ok(lexical);
         }
         // A backslash means one thing with standard_conforming_strings and another without, and a change of that
         // may be on its way: the text must be harmless in both readings, and come apart at the same places.
-        let other = sql::touched(text, !self.standard_strings);
-        self.objection(class, other.as_deref()).or_else(|| {
-            let apart = |standard| sql::parts(text, standard);
-            let same = apart(true).map(|p| (p.start, p.class)).eq(apart(false).map(|p| (p.start, p.class)));
-            (!same).then(|| {
-                PgError::error("42501", "a backslash makes this query mean two things")
-                    .hint("Write the string as E'…' with the backslash doubled, or as a parameter.")
-            })
-        })
+        let other = duty.guard.judge(sql::touched(text, !standard).as_deref())?;
+        let apart = |standard| sql::parts(text, standard).map(|part| (part.start, part.class));
+        if apart(true).eq(apart(false)) {
+            return Ok(lexical || other);
+        }
+        Err(PgError::error("42501", "a backslash makes this query mean two things")
+            .hint("Write the string as E'…' with the backslash doubled, or as a parameter."))
     }
 
     /// Why a frame is refused before any server sees anything of it, if it is. Malformed ones are not judged here.
@@ -185,18 +253,18 @@ impl ClientSession {
         match tag {
             front::QUERY => {
                 let text = body.split_last().map_or(body, |(_, text)| text);
-                self.objection_to(text, &sql::traits(text, self.standard_strings))
+                self.judge_text(text, &sql::traits(text, self.standard_strings)).err()
             }
             front::PARSE => {
                 let parse = wire::parse(body).ok()?;
                 let traits = sql::traits(parse.query, self.standard_strings);
-                self.objection_to(parse.query, &traits)
+                self.judge_text(parse.query, &traits).err()
             }
             front::BIND => {
                 let name = wire::bind_head(body)?.statement;
-                self.objection_to_use(self.statement(name)?, name.is_empty())
+                self.judge_use(self.statement(name)?, name.is_empty()).err()
             }
-            front::FUNCTION_CALL => self.objection_to_call(body),
+            front::FUNCTION_CALL => self.judge_call(body).err(),
             _ => None,
         }
     }
@@ -206,21 +274,55 @@ impl ClientSession {
         if name.is_empty() { self.statements.unnamed.as_ref() } else { self.statements.get(name) }
     }
 
-    /// Why a fastpath call is refused, if it is.
-    pub(super) fn objection_to_call(&self, body: &[u8]) -> Option<PgError> {
-        self.duty.as_deref()?;
+    /// Judges a fastpath call.
+    ///
+    /// # Errors
+    /// It is refused with this.
+    pub(super) fn judge_call(&self, body: &[u8]) -> Result<(), PgError> {
+        if self.duty.is_none() {
+            return Ok(());
+        }
         let function = body.first_chunk::<4>().map(|oid| u32::from_be_bytes(*oid));
         if function.is_some_and(|oid| FASTPATH.contains(&oid)) {
-            return self.objection(Class::Query, None);
+            return self.judge_class(Class::Query);
         }
-        Some(
-            PgError::error("42501", "this function cannot be called by the fastpath protocol with a tenant")
-                .hint("Call it by SELECT."),
-        )
+        Err(PgError::error("42501", "this function cannot be called by the fastpath protocol with a tenant")
+            .hint("Call it by SELECT."))
     }
 }
 
 impl ServerSession {
+    /// What the next frame will meet.
+    pub fn transaction(&self) -> Transaction {
+        match self.ahead.state {
+            _ if self.unsynced => Transaction::Open,
+            State::Block | State::Failed => Transaction::Open,
+            State::Idle => Transaction::Closed,
+            State::Unknown => Transaction::Unknown,
+        }
+    }
+
+    /// Lets the next frame wait for the answers that are to come. False if none are.
+    pub fn wait(&mut self) -> bool {
+        self.doubt |= self.owes_batch();
+        self.doubt
+    }
+
+    /// The server drops all frames up to the next Sync.
+    pub fn is_discarding(&self) -> bool {
+        self.discarding
+    }
+
+    /// A batch is open.
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    /// True if the last transaction was undone; asked once, when it is over.
+    pub fn take_rolled_back(&mut self) -> bool {
+        std::mem::take(&mut self.rolled_back)
+    }
+
     /// Whether the client's tenant may be another one for the next statement.
     pub fn may_change(&self) -> Change {
         match self.ahead.state {

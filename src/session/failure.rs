@@ -155,6 +155,7 @@ impl ServerSession {
             return Action::Swallow;
         }
         self.answered = true;
+        self.rolled_back = true;
         if let Some(bytes) = replaced {
             return Action::Replace(bytes);
         }

@@ -25,8 +25,10 @@ pub(super) enum Slow {
     Off,
     /// The locals are being set for the session.
     Setting,
-    /// They are set: the client's statement may go, and a RESET behind it.
+    /// They are set: the client's statement may go.
     On,
+    /// It is done: a RESET is due.
+    Due,
     /// The RESET is on its way.
     Resetting,
 }
@@ -40,8 +42,17 @@ impl ClientSession {
         given: &Given<'_>,
         to: &mut To<'_>,
     ) -> Option<Verdict> {
-        if let Some(error) = self.objection_to(text, traits) {
-            return Some(self.fail_query(error, to));
+        if to.server.lexical && to.server.owes_batch() {
+            to.server.doubt = true;
+            return Some(Verdict::Wait);
+        }
+        let judged = self.judge_text(text, traits).and_then(|lexical| {
+            self.judge_resets(text, traits, to.server)?;
+            Ok(lexical)
+        });
+        match judged {
+            Ok(lexical) => to.server.lexical |= lexical,
+            Err(error) => return Some(self.fail_query(error, to)),
         }
         let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
         else {
@@ -51,11 +62,8 @@ impl ClientSession {
         if traits.statements == 1 && traits.class == Class::Alone {
             match self.slow_step(&locals, to) {
                 Ok(true) => {
-                    to.out.extend_from_slice(given.frame);
                     to.server.ahead.end_batch(false);
-                    self.push_query(Expect::new(Kind::Query, true), traits, to);
-                    slow_end(&locals, to);
-                    return Some(Verdict::Rewritten(given.len));
+                    return None;
                 }
                 Ok(false) => {}
                 Err(SlowWait::Wait) => return Some(Verdict::Wait),
@@ -72,6 +80,21 @@ impl ClientSession {
         entry.inserts = Some(inserts.edits);
         self.push_query(entry, traits, to);
         Some(Verdict::Rewritten(given.len))
+    }
+
+    /// Refuses a RESET ALL that something of the same transaction follows, or could.
+    fn judge_resets(&self, text: &[u8], traits: &Traits<'_>, server: &ServerSession) -> Result<(), PgError> {
+        let idle = server.ahead.state == State::Idle;
+        if traits.statements <= 1 {
+            return self.judge_reset(traits.class == Class::ResetAll && !idle);
+        }
+        let mut reset = false;
+        for part in sql::parts(text, self.standard_strings) {
+            self.judge_reset(reset && part.class.needs_locals())?;
+            reset |= part.class == Class::ResetAll;
+            self.judge_reset(reset && !idle)?;
+        }
+        Ok(())
     }
 
     /// Where the locals must be put into a text, and what it makes of the transaction ahead. `None`: nowhere.
@@ -114,10 +137,6 @@ impl ClientSession {
                 places.push(start);
             }
             ahead.step(class);
-            if ahead.state == State::Unknown {
-                // Inside of one text all is certain: behind an error nothing runs.
-                ahead.state = State::Block;
-            }
         }
         ahead.end_batch(false);
         (!places.is_empty()).then(|| Inserts { places, edits: edits.into() })
@@ -170,8 +189,9 @@ impl ClientSession {
         Verdict::Rewritten(usize::MAX)
     }
 
-    /// Puts the locals ahead of a frame of the extended protocol, if the transaction ahead needs them.
-    pub(super) fn inject(&mut self, class: Class, to: &mut To<'_>) {
+    /// Puts the locals ahead of a frame of the extended protocol, if the transaction ahead needs them. `unnamed`:
+    /// the frame is a Bind of the unnamed portal, so that one may be used before it.
+    pub(super) fn inject(&mut self, class: Class, unnamed: bool, to: &mut To<'_>) {
         let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
         else {
             return;
@@ -187,51 +207,68 @@ impl ClientSession {
         let block = to.server.ahead.state == State::Block;
         if block && class != Class::Query {
             for body in locals.each() {
-                self.run_unnamed(body, to);
+                self.run_unnamed(body, unnamed, to);
             }
         } else if let Some(params) = locals.params() {
             let statement = to.server.setter(locals.count(), to.intern);
             ensure(&statement, to);
-            wire::bind(to.out, &statement.name, &params);
+            wire::bind_portal(to.out, portal(unnamed), &statement.name, params.iter().copied().map(Some));
             to.server.push(Expect::new(Kind::Bind, false).statement(statement), to.replies);
-            execute(to);
+            execute(unnamed, to);
         } else {
-            self.run_unnamed(&locals.select(), to);
+            self.run_unnamed(&locals.select(), unnamed, to);
         }
     }
 
-    fn run_unnamed(&mut self, body: &[u8], to: &mut To<'_>) {
+    fn run_unnamed(&mut self, body: &[u8], unnamed: bool, to: &mut To<'_>) {
         wire::parse_into(to.out, b"", body);
-        wire::bind(to.out, b"", &[]);
+        wire::bind_portal(to.out, portal(unnamed), b"", std::iter::empty());
         to.server.unnamed = None;
         let undo = Undo::Unnamed(self.statements.unnamed.clone());
         to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
         to.server.push(Expect::new(Kind::Bind, false), to.replies);
-        execute(to);
+        execute(unnamed, to);
     }
 
     /// A frame of the extended protocol of a client with a tenant, before it is judged otherwise: refuses it,
     /// or takes the slow path with it. Else its class, for [`Self::inject`], if it has one.
     pub(super) fn batch_with_duty(&mut self, tag: u8, body: &[u8], to: &mut To<'_>) -> Duties {
-        let (class, error) = match tag {
+        let (class, judged) = match tag {
+            front::PARSE if to.server.lexical && to.server.owes_batch() => {
+                to.server.doubt = true;
+                return Duties::Done(Verdict::Wait);
+            }
             front::PARSE => {
                 let Ok(parse) = wire::parse(body) else { return Duties::Nothing };
                 let traits = sql::traits(parse.query, self.standard_strings);
-                let error = self.objection_to(parse.query, &traits);
-                if error.is_none() && parse.name.is_empty() {
+                let mut judged = self.judge_text(parse.query, &traits);
+                if to.server.lexical {
+                    judged = Err(PgError::error(
+                        "0A000",
+                        "how this query is read hangs on one before it in the same batch",
+                    )
+                    .hint("Send a Sync behind the change of client_encoding."));
+                }
+                if judged.is_ok() && parse.name.is_empty() {
                     self.unnamed_judged();
                 }
-                (traits.class, error)
+                (traits.class, judged.map(|_| false))
             }
             front::BIND => {
                 let Some(bind) = wire::bind_head(body) else { return Duties::Nothing };
                 let Some(statement) = self.statement(bind.statement) else { return Duties::Nothing };
-                (statement.class, self.objection_to_use(statement, bind.statement.is_empty()))
+                let in_the_middle = to.server.ahead.ran || to.server.ahead.state != State::Idle;
+                let judged = self.judge_use(statement, bind.statement.is_empty()).and_then(|lexical| {
+                    self.judge_reset(statement.class == Class::ResetAll && in_the_middle)?;
+                    Ok(lexical)
+                });
+                (statement.class, judged)
             }
             _ => return Duties::Nothing,
         };
-        if let Some(error) = error {
-            return Duties::Done(self.fail_in_batch(error, to));
+        match judged {
+            Ok(lexical) => to.server.lexical |= lexical,
+            Err(error) => return Duties::Done(self.fail_in_batch(error, to)),
         }
         let Some(locals) = self.locals().map(|(locals, _)| Arc::clone(locals)) else {
             return Duties::Nothing;
@@ -249,10 +286,27 @@ impl ClientSession {
                 }
             }
         }
-        if tag == front::BIND || locals.is_early() { Duties::Inject(class) } else { Duties::Nothing }
+        if tag != front::BIND && !locals.is_early() {
+            return Duties::Nothing;
+        }
+        if to.server.defining && self.setter_in_doubt(class, &locals, to) {
+            to.server.doubt = true;
+            return Duties::Done(Verdict::Wait);
+        }
+        Duties::Inject(class)
     }
 
-    fn fail_in_batch(&mut self, error: PgError, to: &mut To<'_>) -> Verdict {
+    /// The statement that [`Self::inject`] would use is being prepared by an earlier batch, which may fail.
+    fn setter_in_doubt(&self, class: Class, locals: &Locals, to: &mut To<'_>) -> bool {
+        let number = self.locals().map_or(0, |(_, number)| number);
+        if !to.server.ahead.needs(class, number) || locals.params().is_none() {
+            return false;
+        }
+        let id = to.server.setter(locals.count(), to.intern).id;
+        to.server.is_in_doubt(|e| e.prepares(id), |_| false)
+    }
+
+    pub(super) fn fail_in_batch(&mut self, error: PgError, to: &mut To<'_>) -> Verdict {
         to.server.unsynced = true;
         to.server.replay_ok = false;
         to.server.ahead.fail();
@@ -261,7 +315,7 @@ impl ClientSession {
 
     /// A fastpath call: a statement of its own, which nothing can be put ahead of.
     pub(super) fn call_with_duty(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Option<Verdict> {
-        if let Some(error) = self.objection_to_call(given.body) {
+        if let Err(error) = self.judge_call(given.body) {
             return Some(self.fail_query(error, to));
         }
         let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
@@ -272,12 +326,8 @@ impl ClientSession {
         };
         match self.slow_step(&locals, to) {
             Ok(true) => {
-                to.out.extend_from_slice(given.frame);
-                to.server.replay_ok = false;
                 to.server.ahead.end_batch(false);
-                to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
-                slow_end(&locals, to);
-                return Some(Verdict::Rewritten(given.frame.len()));
+                return None;
             }
             Ok(false) => {}
             Err(SlowWait::Wait) => return Some(Verdict::Wait),
@@ -289,6 +339,7 @@ impl ClientSession {
         }
         if to.server.ahead.needs(Class::Query, number) {
             wire::query(to.out, locals.prefix());
+            to.server.unnamed = None;
             to.server.push(Expect::new(Kind::Query, false), to.replies);
             to.server.ahead.local = number;
         }
@@ -297,8 +348,8 @@ impl ClientSession {
         None
     }
 
-    /// Takes the slow path further. `Ok(true)`: the statement may go, with [`slow_end`] behind it; `Ok(false)`:
-    /// a transaction is open, so the statement is one like others.
+    /// Takes the slow path further. `Ok(true)`: the statement may go; `Ok(false)`: a transaction is open,
+    /// so the statement is one like others.
     fn slow_step(&mut self, locals: &Arc<Locals>, to: &mut To<'_>) -> Result<bool, SlowWait> {
         let server = &mut *to.server;
         if let Some(error) = server.slow_error.take() {
@@ -317,6 +368,8 @@ impl ClientSession {
             return Ok(false);
         }
         wire::query(to.out, &locals.session_text());
+        server.slow_reset = locals.reset_text(server.settings());
+        server.unnamed = None; // a simple query drops it
         server.slow = Slow::Setting;
         server.slow_taint = server.tainted;
         server.tainted = true;
@@ -365,16 +418,22 @@ fn write_query(out: &mut Vec<u8>, text: &[u8], inserts: &Inserts, locals: &Local
     });
 }
 
-fn execute(to: &mut To<'_>) {
-    wire::execute(to.out);
-    to.server.push(Expect::new(Kind::Execute, false), to.replies);
+/// The portal to use where the client's unnamed one must be left alone.
+const PORTAL: &[u8] = b"howdah_locals";
+
+fn portal(unnamed: bool) -> &'static [u8] {
+    if unnamed { b"" } else { PORTAL }
 }
 
-/// Behind a statement on the slow path.
-pub(super) fn slow_end(locals: &Locals, to: &mut To<'_>) {
-    wire::query(to.out, &locals.reset_text(to.server.settings()));
-    to.server.slow = Slow::Resetting;
-    to.server.push(Expect::aside(), to.replies);
+fn execute(unnamed: bool, to: &mut To<'_>) {
+    if unnamed {
+        wire::execute(to.out);
+        to.server.push(Expect::new(Kind::Execute, false), to.replies);
+    } else {
+        wire::execute_and_close(to.out, PORTAL);
+        to.server.push(Expect::new(Kind::Execute, false), to.replies);
+        to.server.push(Expect::new(Kind::Close, false), to.replies);
+    }
 }
 
 impl ServerSession {
@@ -383,6 +442,9 @@ impl ServerSession {
         let Some((portal, _)) = wire::c_string(body) else { return };
         let class = self.portals.iter().find(|(name, _)| **name == *portal).map_or(Class::Query, |(_, c)| *c);
         self.ahead.step(class);
+        if class == Class::ResetAll {
+            self.signed = None;
+        }
         if matches!(class, Class::End | Class::Chain) {
             self.portals.clear();
         }
@@ -404,6 +466,23 @@ impl ServerSession {
         let made = intern.intern(&setter(count), 0, true);
         self.setters.push((count, Arc::clone(&made)));
         made
+    }
+
+    /// `ReadyForQuery` of the client's own: the end of a statement on the slow path, if nothing is open.
+    pub(super) fn slow_done(&mut self) {
+        if self.slow == Slow::On && self.status == b'I' && self.expect.is_empty() && !self.unsynced {
+            self.slow = Slow::Due;
+        }
+    }
+
+    /// Writes the RESET behind a statement on the slow path, if it is due. Not in the middle of a frame.
+    pub fn end_slow_path(&mut self, out: &mut Vec<u8>) {
+        if self.slow == Slow::Due {
+            wire::query(out, &std::mem::take(&mut self.slow_reset));
+            self.slow = Slow::Resetting;
+            self.unnamed = None;
+            self.expect.push_back(Expect::aside());
+        }
     }
 
     /// `ReadyForQuery` of a query of the slow path.

@@ -31,10 +31,10 @@ mod settings;
 mod statement;
 
 pub use client::{ClientSession, Mode, Verdict};
-pub use duty::{Change, Guard};
+pub use duty::{Change, Guard, Transaction};
 pub use expect::{Expect, Kind};
 pub use locals::Locals;
-pub use server::{Action, ServerSession, Violation, needs_body};
+pub use server::{Action, ServerSession, Signature, Violation, needs_body};
 pub use settings::{Settings, is_settable};
 pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};
 

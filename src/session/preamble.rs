@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::client::ClientSession;
 use super::expect::{Expect, Kind};
-use super::server::ServerSession;
+use super::server::{ServerSession, Signature};
 use crate::{sql, wire};
 
 const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0\0\0";
@@ -16,9 +16,17 @@ impl ServerSession {
     ///
     /// Values travel as parameters, so no quoting is needed, whatever `standard_conforming_strings` and
     /// `client_encoding` are; names were checked at login.
-    pub fn preamble(&mut self, client: &ClientSession, out: &mut Vec<u8>) -> bool {
+    ///
+    /// `sign`: a signature to set besides. As a parameter, because a text can be read in `pg_stat_activity` by
+    /// others of the same role.
+    pub fn preamble(
+        &mut self,
+        client: &ClientSession,
+        sign: Option<(Signature, &str)>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let (have, want) = (self.settings(), client.settings());
-        if have.id() == want.id() {
+        if have.id() == want.id() && sign.is_none() {
             return false;
         }
         let resets: Vec<String> = have
@@ -39,11 +47,14 @@ impl ServerSession {
         for (name, value) in &sets {
             self.run(out, SET, &[name.as_bytes(), value.as_bytes()]);
         }
+        if let Some((_, value)) = sign {
+            self.run(out, SET, &[b"howdah.signature", value.as_bytes()]);
+        }
         let settings = Arc::clone(client.settings());
         wire::sync(out);
         self.expect.push_back(Expect::new(Kind::Sync, false));
         self.unnamed = None;
-        self.begin_preamble(Some(settings));
+        self.begin_preamble(Some(settings), sign.map(|(signature, _)| signature));
         true
     }
 
@@ -62,7 +73,7 @@ impl ServerSession {
     pub fn own_query(&mut self, text: &[u8], out: &mut Vec<u8>) {
         wire::query(out, text);
         self.expect.push_back(Expect::new(Kind::Query, false));
-        self.begin_preamble(None);
+        self.begin_preamble(None, None);
     }
 
     /// Writes one statement of Howdah's own by the extended protocol, as the unnamed statement and portal, with

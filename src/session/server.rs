@@ -49,6 +49,15 @@ pub enum Action {
     Lost(String, String),
 }
 
+/// Whom a signature in a session is for, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The tenant's number in this process.
+    pub tenant: u64,
+    /// Seconds since 1970.
+    pub since: u64,
+}
+
 /// What is true of one server connection.
 #[derive(Debug)]
 pub struct ServerSession {
@@ -86,6 +95,9 @@ pub struct ServerSession {
     pub(super) preparing: bool,
     /// What the preamble sets.
     bringing: Option<Arc<Settings>>,
+    bringing_signature: Option<Signature>,
+    /// The signature that is set in the session.
+    pub(super) signed: Option<Signature>,
     pub(super) preamble_error: Option<Vec<u8>>,
     /// The client's frames of this batch, to run it again.
     pub(super) replay: Vec<u8>,
@@ -110,8 +122,14 @@ pub struct ServerSession {
     pub(super) slow: Slow,
     /// Why the slow path failed, for the frame that took it.
     pub(super) slow_error: Option<Vec<u8>>,
+    /// What undoes it.
+    pub(super) slow_reset: Vec<u8>,
     /// What [`Self::is_tainted`] was before the slow path.
     pub(super) slow_taint: bool,
+    /// The last thing that was said of a transaction is that it was undone.
+    pub(super) rolled_back: bool,
+    /// What is in flight may change how texts are read: none that is judged by how it reads may follow yet.
+    pub(super) lexical: bool,
 }
 
 impl ServerSession {
@@ -136,6 +154,8 @@ impl ServerSession {
             worn: false,
             preparing: false,
             bringing: None,
+            bringing_signature: None,
+            signed: None,
             preamble_error: None,
             replay: Vec::new(),
             replay_from: 0,
@@ -149,7 +169,10 @@ impl ServerSession {
             setters: Vec::new(),
             slow: Slow::Off,
             slow_error: None,
+            slow_reset: Vec::new(),
             slow_taint: false,
+            rolled_back: false,
+            lexical: false,
         }
     }
 
@@ -192,10 +215,16 @@ impl ServerSession {
 
     /// `settings`: what is set once it has succeeded; `None` if it sets nothing. Kept here, because whoever reads
     /// the replies may not be the client that they were meant for: it may be gone.
-    pub(super) fn begin_preamble(&mut self, settings: Option<Arc<Settings>>) {
+    pub(super) fn begin_preamble(&mut self, settings: Option<Arc<Settings>>, signature: Option<Signature>) {
         self.bringing = settings;
+        self.bringing_signature = signature;
         self.preparing = true;
         self.preamble_error = None;
+    }
+
+    /// The signature that is set in the session, if it is known to be.
+    pub fn signed(&self) -> Option<Signature> {
+        self.signed
     }
 
     /// The server's error, as an `ErrorResponse`, if the preamble failed.
@@ -227,6 +256,7 @@ impl ServerSession {
     /// `DISCARD ALL` (or what the configuration puts in its place) has run.
     pub fn cleaned(&mut self) {
         self.tainted = false;
+        self.signed = None;
         self.settings = Arc::default();
         self.statements.retain(&[]);
         self.unnamed = None;
@@ -241,7 +271,7 @@ impl ServerSession {
     /// away before its Sync. A statement that cannot be parsed sees to that; a Sync alone would commit.
     pub fn abandon_batch(&mut self, out: &mut Vec<u8>) {
         self.replay_due = false;
-        if matches!(self.slow, Slow::Setting | Slow::On) {
+        if matches!(self.slow, Slow::Setting | Slow::On | Slow::Due) {
             // What it set for the session, its taint has removed; see `Slow`.
             self.slow = Slow::Off;
         }
@@ -439,11 +469,16 @@ impl ServerSession {
     fn on_complete(&mut self, client: &mut ClientSession, tag: &[u8]) {
         let all = match tag {
             b"DISCARD ALL\0" => {
+                self.signed = None;
                 self.discarded = Some(std::mem::take(&mut self.settings));
                 client.reset_settings();
                 true
             }
             b"DEALLOCATE ALL\0" => true,
+            b"COMMIT\0" | b"ROLLBACK\0" => {
+                self.rolled_back = tag == b"ROLLBACK\0";
+                false
+            }
             _ => false,
         };
         if all {
@@ -490,17 +525,22 @@ impl ServerSession {
         self.copy_in = false;
         if self.expect.is_empty() && !self.unsynced {
             self.ahead.settle(status);
+            self.lexical = false;
         }
         if head.aside {
             self.slow_ready();
+        } else {
+            self.slow_done();
         }
         if self.healing.is_some() {
             return Ok(Action::Replay);
         }
         if self.preparing {
             self.preparing = false;
-            if let Some(settings) = self.bringing.take().filter(|_| self.preamble_error.is_none()) {
-                self.settings = settings;
+            let (settings, signature) = (self.bringing.take(), self.bringing_signature.take());
+            if self.preamble_error.is_none() {
+                self.settings = settings.unwrap_or_else(|| Arc::clone(&self.settings));
+                self.signed = signature.or(self.signed);
             }
             return Ok(Action::Swallow);
         }

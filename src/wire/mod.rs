@@ -28,9 +28,9 @@ pub use startup::{
     startup_length,
 };
 pub use write::{
-    authentication, backend_key_data, bind, bind_nullable, cancel_request, close_statement, describe_portal,
-    execute, execute_rows, frame, negotiate_protocol, parameter_status_into, parse_into, query,
-    ready_for_query, ssl_request, startup_message, sync,
+    authentication, backend_key_data, bind, bind_nullable, bind_portal, cancel_request, close_statement,
+    describe_portal, execute, execute_and_close, execute_rows, frame, negotiate_protocol,
+    parameter_status_into, parse_into, query, ready_for_query, ssl_request, startup_message, sync,
 };
 
 /// Names and values of `ParameterStatus` messages.

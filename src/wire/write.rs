@@ -80,7 +80,7 @@ pub fn parse_into(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
 
 /// Bind of text parameters to the unnamed portal, with results as text.
 pub fn bind(out: &mut Vec<u8>, statement: &[u8], params: &[&[u8]]) {
-    bind_nullable(out, statement, params.iter().copied().map(Some));
+    bind_portal(out, b"", statement, params.iter().copied().map(Some));
 }
 
 /// As [`bind`], with NULLs.
@@ -89,8 +89,18 @@ pub fn bind_nullable<'a>(
     statement: &[u8],
     params: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
 ) {
+    bind_portal(out, b"", statement, params);
+}
+
+/// As [`bind_nullable`], to a portal with a name.
+pub fn bind_portal<'a>(
+    out: &mut Vec<u8>,
+    portal: &[u8],
+    statement: &[u8],
+    params: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+) {
     frame(out, front::BIND, |out| {
-        out.push(0);
+        c_string(out, portal);
         c_string(out, statement);
         out.extend_from_slice(&0_u16.to_be_bytes());
         out.extend_from_slice(&u16::try_from(params.len()).unwrap_or(u16::MAX).to_be_bytes());
@@ -118,6 +128,18 @@ pub fn execute_rows(out: &mut Vec<u8>, most: u32) {
     frame(out, front::EXECUTE, |out| {
         out.push(0);
         out.extend_from_slice(&most.to_be_bytes());
+    });
+}
+
+/// Execute of a portal, all rows, and its Close.
+pub fn execute_and_close(out: &mut Vec<u8>, portal: &[u8]) {
+    frame(out, front::EXECUTE, |out| {
+        c_string(out, portal);
+        out.extend_from_slice(&[0; 4]);
+    });
+    frame(out, front::CLOSE, |out| {
+        out.push(b'P');
+        c_string(out, portal);
     });
 }
 

@@ -14,5 +14,6 @@ mod hostile;
 mod login;
 mod pooling;
 mod selftest;
+mod tenants;
 mod tls;
 mod wire;

@@ -976,12 +976,12 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(port: u16, database: &str, clients: usize) -> Self {
+    fn new(port: u16, user: &str, database: &str, clients: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = (0..clients).map(|client| {
-            let (stop, database) = (Arc::clone(&stop), database.to_owned());
+            let (stop, database, user) = (Arc::clone(&stop), database.to_owned(), user.to_owned());
             std::thread::spawn(move || {
-                let mut wire = Wire::login(("127.0.0.1", port), "app", &database);
+                let mut wire = Wire::login(("127.0.0.1", port), &user, &database);
                 let set = format!("SET TimeZone = 'Etc/GMT-{client}'");
                 assert_eq!(tags(&wire.query(&set)), "CSZ");
                 while !stop.load(Ordering::SeqCst) {
@@ -1008,16 +1008,18 @@ impl Crowd {
 /// Howdah gives the next query another server connection.
 const BREAKS_18: &str = "a simple query in a batch without Sync";
 
-/// Runs every case directly and by `through`, and lists all that differ.
-fn compare_all(database: &Database<'_>, through: u16, writes: Writes) {
+/// Runs every case directly and by `through`, where the same name leads to `twin`, and lists all that differ.
+fn compare_all(database: &Database<'_>, twin: &Database<'_>, through: u16, writes: Writes, without: &[&str]) {
     let mut cases = all_cases();
     cases.retain(|case| database.cluster.version != Version::V18 || case.0 != BREAKS_18);
+    cases.retain(|case| !without.contains(&case.0));
     let mut different = Vec::new();
-    let mut superuser = Wire::login(("127.0.0.1", database.cluster.port), "postgres", &database.name);
+    let port = database.cluster.port;
+    let mut superusers = [database, twin].map(|d| Wire::login(("127.0.0.1", port), "postgres", &d.name));
     for case in &cases {
-        reset(&mut superuser);
-        let expected = run(("127.0.0.1", database.cluster.port), &database.name, case, Writes::Whole);
-        reset(&mut superuser);
+        reset(&mut superusers[0]);
+        let expected = run(("127.0.0.1", port), &database.name, case, Writes::Whole);
+        reset(&mut superusers[1]);
         let database = &database.name;
         // A failing read panics: the other cases are still worth running.
         let actual = std::panic::catch_unwind(|| run(("127.0.0.1", through), database, case, writes));
@@ -1037,9 +1039,58 @@ fn compare_through_howdah(version: Version, writes: Writes) {
     let database = Cluster::shared(version).database(&format!("wire_{kind}"));
     create(&database);
     let howdah = Config::simple(2, &database).start();
-    let crowd = Crowd::new(howdah.port, &database.name, 3);
-    compare_all(&database, howdah.port, writes);
+    let crowd = Crowd::new(howdah.port, "app", &database.name, 3);
+    compare_all(&database, &database, howdah.port, writes, &[]);
     crowd.end();
+}
+
+/// Rows that only the tenant `one` sees and writes. Directly the database itself says who the tenant is; behind
+/// Howdah nothing does but Howdah, and others of the same pool are other tenants.
+fn compare_with_a_tenant(version: Version, writes: Writes) {
+    let kind = if writes == Writes::Whole { "whole" } else { "bytes" };
+    let name = format!("wire_tenant_{kind}");
+    let cluster = Cluster::shared(version);
+    let (database, twin) = (cluster.database(&name), cluster.database(&format!("{name}_twin")));
+    for database in [&database, &twin] {
+        create(database);
+        for table in ["items", "deferred", "log"] {
+            database.query(&format!(
+                "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+                 CREATE POLICY own ON {table} USING (nullif(current_setting('app.tenant_id', true), '') = 'one')"
+            ));
+        }
+    }
+    database.query(&format!("ALTER DATABASE {name} SET app.tenant_id = 'one'"));
+    let fixed = "password = \"secret\"\ntenant = \"one\"";
+    let mut config = Config::new(2).database_as(&name, &twin, "user = \"app\"\npassword = \"secret\"");
+    config = config.user_with("app", fixed).user("crowd");
+    config.extra += "[tenancy]\n[tenants.\"*\"]\n";
+    let howdah = config.start();
+    let crowd = Crowd::new(howdah.port, "crowd.two", &name, 3);
+    // Fastpath calls of anything but large objects are refused with a tenant.
+    let without = ["a function call", "a function call in a transaction"];
+    compare_all(&database, &twin, howdah.port, writes, &without);
+    crowd.end();
+}
+
+#[test]
+fn same_answers_with_a_tenant_on_14() {
+    compare_with_a_tenant(Version::V14, Writes::Whole);
+}
+
+#[test]
+fn same_answers_with_a_tenant_on_15() {
+    compare_with_a_tenant(Version::V15, Writes::Whole);
+}
+
+#[test]
+fn same_answers_with_a_tenant_on_18() {
+    compare_with_a_tenant(Version::V18, Writes::Whole);
+}
+
+#[test]
+fn same_answers_with_a_tenant_byte_by_byte() {
+    compare_with_a_tenant(Version::V15, Writes::Bytes);
 }
 
 /// The yardstick itself: the same frames twice to Postgres give the same messages.
@@ -1048,7 +1099,7 @@ fn cases_are_the_same_twice_directly() {
     for version in Version::ALL {
         let database = Cluster::shared(version).database("wire_direct");
         create(&database);
-        compare_all(&database, database.cluster.port, Writes::Bytes);
+        compare_all(&database, &database, database.cluster.port, Writes::Bytes, &[]);
     }
 }
 

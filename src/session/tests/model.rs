@@ -44,6 +44,10 @@ pub(crate) struct Model {
     defaults: Vars,
     settings: Vars,
     before: Option<Vars>,
+    /// Set for the transaction.
+    locals: Vars,
+    /// The savepoint, with what was set for the transaction then.
+    savepoint: Option<Vars>,
     reported: Vars,
     /// Changes with each `ALTER`; plans made before are stale.
     pub(crate) shape: u32,
@@ -73,6 +77,8 @@ impl Model {
             reported: defaults.clone(),
             defaults,
             before: None,
+            locals: Vars::new(),
+            savepoint: None,
             shape: 0,
             input: Vec::new(),
             out: std::collections::VecDeque::new(),
@@ -94,7 +100,13 @@ impl Model {
     }
 
     pub(crate) fn setting(&self, name: &str) -> &str {
-        self.settings.get(name).map_or("", String::as_str)
+        self.locals.get(name).or_else(|| self.settings.get(name)).map_or("", String::as_str)
+    }
+
+    fn end_transaction(&mut self) {
+        self.locals.clear();
+        self.savepoint = None;
+        self.portals.clear();
     }
 
     /// All that the model has answered, as one piece.
@@ -199,7 +211,7 @@ impl Model {
     fn end_implicit(&mut self) {
         if self.status == b'I' {
             self.before = None;
-            self.portals.clear();
+            self.end_transaction();
         }
     }
 
@@ -421,7 +433,7 @@ impl Model {
 
     /// What the parser refuses.
     fn check(&self, text: &str) -> Result<(), Failure> {
-        const WORDS: [&str; 18] = [
+        const WORDS: [&str; 19] = [
             "",
             "SELECT",
             "SHOW",
@@ -439,6 +451,7 @@ impl Model {
             "ALTER",
             "CALL",
             "LISTEN",
+            "SAVEPOINT",
             "WRONG",
         ];
         let word = text.split([' ', '/']).next().unwrap_or_default();
@@ -456,7 +469,7 @@ impl Model {
     }
 
     fn refuse_failed(&self, text: &str) -> Result<(), Failure> {
-        if self.status == b'E' && text != "COMMIT" && text != "ROLLBACK" {
+        if self.status == b'E' && !text.starts_with("COMMIT") && !text.starts_with("ROLLBACK") {
             return failure("25P02", "current transaction is aborted");
         }
         Ok(())
@@ -469,11 +482,13 @@ impl Model {
         match words.as_slice() {
             ["SELECT", call, ..] if call.contains("set_config") => {
                 let arg = |n: usize| String::from_utf8_lossy(&args[n]).into_owned();
-                self.settings.insert(arg(0), arg(1));
+                let vars = if call.ends_with("true)") { &mut self.locals } else { &mut self.settings };
+                vars.insert(arg(0), arg(1));
                 return Ok(Some(vec![args[1].clone()]));
             }
             ["SELECT", count, ..] => {
-                let row = [args.concat(), text.as_bytes().to_vec()].concat();
+                let tenant = self.setting("app.tenant_id").as_bytes().to_vec();
+                let row = [args.concat(), text.as_bytes().to_vec(), tenant].concat();
                 return Ok(Some(vec![row; count.parse().unwrap_or(1)]));
             }
             ["SHOW", name] => return Ok(Some(vec![self.setting(name).as_bytes().to_vec()])),
@@ -501,15 +516,49 @@ impl Model {
     fn run_utility(&mut self, words: &[&str]) -> Result<(), Failure> {
         match words {
             ["BEGIN", ..] => self.status = if self.status == b'E' { b'E' } else { b'T' },
+            ["COMMIT", "AND", "CHAIN"] => {
+                if self.status == b'I' {
+                    return failure("25P01", "COMMIT AND CHAIN can only be used in transaction blocks");
+                }
+                let back = self.status == b'E';
+                if let Some(before) = self.before.take().filter(|_| back) {
+                    self.settings = before;
+                }
+                self.end_transaction();
+                self.status = b'T';
+                self.begin_statement();
+                self.complete(if back { "ROLLBACK" } else { "COMMIT" });
+                return Ok(());
+            }
+            ["SAVEPOINT", _] if self.status == b'I' => {
+                return failure("25P01", "SAVEPOINT can only be used in transaction blocks");
+            }
+            ["SAVEPOINT", _] => self.savepoint = Some(self.locals.clone()),
+            ["ROLLBACK", "TO", _] => {
+                let Some(locals) = self.savepoint.clone() else {
+                    return failure(if self.status == b'I' { "25P01" } else { "3B001" }, "no savepoint");
+                };
+                self.locals = locals;
+                self.status = b'T';
+            }
             ["COMMIT" | "ROLLBACK"] => {
                 let back = self.status == b'E' || words == ["ROLLBACK"];
                 if let Some(before) = self.before.take().filter(|_| back && self.status != b'I') {
                     self.settings = before;
                 }
                 self.status = b'I';
-                self.portals.clear();
+                self.end_transaction();
                 self.complete(if back { "ROLLBACK" } else { "COMMIT" });
                 return Ok(());
+            }
+            ["SET", scope @ ("LOCAL" | "SESSION"), assignment] => {
+                let (name, value) = assignment.split_once('=').expect("an assignment");
+                let vars = if *scope == "LOCAL" { &mut self.locals } else { &mut self.settings };
+                vars.insert(name.replace('"', ""), value.replace('\'', ""));
+            }
+            ["CALL", ..] => {
+                let tenant = self.setting("app.tenant_id").to_owned();
+                self.say(back::NOTICE, format!("SNOTICE\0M{tenant}\0\0").as_bytes());
             }
             ["SET", name, value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
             ["RESET", name] => {

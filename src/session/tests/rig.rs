@@ -282,7 +282,7 @@ impl Rig {
     fn prepare_settings(&mut self, c: usize, s: usize) {
         let mut out = Vec::new();
         let client = &mut self.clients[c];
-        let any = self.servers[s].session.preamble(&client.front, &mut out);
+        let any = self.servers[s].session.preamble(&client.front, None, &mut out);
         client.preparing = if any { Preparing::Settings } else { Preparing::Done };
         self.servers[s].model.feed(&out);
     }
@@ -349,7 +349,13 @@ impl Rig {
         let client = &mut self.clients[c];
         let Some(s) = client.server else { return };
         let server = &mut self.servers[s];
-        if client.preparing != Preparing::Done || client.streaming.0 > 0 || !server.session.is_free() {
+        if client.preparing != Preparing::Done || client.streaming.0 > 0 {
+            return;
+        }
+        let mut out = Vec::new();
+        server.session.end_slow_path(&mut out);
+        server.model.feed(&out);
+        if !server.session.is_free() {
             return;
         }
         assert!(server.model.out.is_empty(), "free, but answers are to come");
