@@ -39,6 +39,8 @@ pub(super) struct Tenancy {
     transient: bool,
     /// `SET howdah.…` was used in the open transaction.
     changed_inside: bool,
+    /// It was used since the tenant was put in force.
+    said: bool,
     /// Queries of resolvers that the next transaction waits for, and whom they are about.
     resolving: Option<(Who, Resolving)>,
     resolved: Option<(Who, Result<Resolved, PgError>)>,
@@ -79,6 +81,7 @@ impl Tenancy {
             valid_until: None,
             transient: false,
             changed_inside: false,
+            said: false,
             resolving: None,
             resolved: None,
         })
@@ -133,10 +136,14 @@ impl Tenancy {
         self.state.as_ref().map_or(Ok(()), |state| state.begin())
     }
 
-    fn is_current(&self, who: &Who) -> bool {
-        *who == self.who
-            && self.generation == self.tenants.generation()
+    /// What follows from who the tenant is was derived from this configuration, and is not too old.
+    fn is_fresh(&self) -> bool {
+        self.generation == self.tenants.generation()
             && self.valid_until.is_none_or(|until| until > Instant::now())
+    }
+
+    fn is_current(&self, who: &Who) -> bool {
+        *who == self.who && self.is_fresh()
     }
 
     /// What `SHOW howdah.key` shows.
@@ -181,6 +188,7 @@ impl Tenancy {
         drop(era);
         self.identity = identity;
         self.changed_inside |= block;
+        self.said = true;
         Ok(())
     }
 
@@ -190,6 +198,7 @@ impl Tenancy {
             return false;
         }
         self.changed_inside = false;
+        self.said = true;
         self.identity.end_transaction(committed);
         true
     }
@@ -227,13 +236,14 @@ impl Session {
         let pairs = marks.pairs.as_slice();
         let who = |tenancy: &Tenancy| tenancy.identity.who(&tenancy.tenants.era().rules, pairs);
         if let Stage::Leased(lease) = &mut self.stage {
-            let fixed = !tenancy.transient && !tenancy.changed_inside;
             let transaction = lease.session.transaction();
-            if pairs.is_empty() && (fixed || transaction == Transaction::Open && !tenancy.changed_inside) {
+            let open = transaction == Transaction::Open;
+            let fixed = !tenancy.said && (open || !tenancy.transient && tenancy.is_fresh());
+            if pairs.is_empty() && fixed {
                 return Ok(Tenure::Right);
             }
             let who = who(tenancy)?;
-            if transaction != Transaction::Open {
+            if !open {
                 // The next transaction. What was set inside of the one before is gone when that one is over, and
                 // a tenant changes where no answers are owed.
                 let same = !tenancy.changed_inside && who == tenancy.who;
@@ -241,10 +251,15 @@ impl Session {
                     return Ok(if same { Tenure::Right } else { Tenure::Wait });
                 }
             }
-            return if tenancy.is_current(&who) { Ok(Tenure::Right) } else { self.change_to(who) };
+            if tenancy.is_current(&who) {
+                tenancy.said = false;
+                return Ok(Tenure::Right);
+            }
+            return self.change_to(who);
         }
         let who = who(tenancy)?;
         tenancy.transient = !pairs.is_empty();
+        tenancy.said = false;
         if tenancy.is_current(&who) { Ok(Tenure::Right) } else { self.change_to(who) }
     }
 
@@ -310,6 +325,7 @@ impl Session {
         tenancy.who = who;
         tenancy.generation = generation;
         tenancy.valid_until = valid_until;
+        tenancy.said = false;
         self.pool = pool;
         self.front.set_duty(locals, guard, missing);
         Ok(Tenure::Right)

@@ -380,7 +380,7 @@ impl ClientSession {
         {
             return Ok(verdict);
         }
-        to.server.tainted |= !given.whole;
+        to.server.taint(!given.whole);
         if let Some(which) = traits.deallocate.filter(|which| *which != sql::Deallocate::All) {
             to.server.replay_ok = false;
             to.server.worn |= to.server.unsynced;
@@ -400,7 +400,7 @@ impl ClientSession {
             entry = entry.undo(Undo::Unnamed(unnamed));
         }
         to.server.unnamed = None;
-        to.server.tainted |= traits.changes_session;
+        to.server.taint(traits.changes_session);
         to.server.barrier |= traits.discard_all || traits.deallocate == Some(sql::Deallocate::All);
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;

@@ -253,6 +253,12 @@ impl ServerSession {
         self.tainted
     }
 
+    /// Something of its client's may stay behind, if `yes`.
+    pub(super) fn taint(&mut self, yes: bool) {
+        self.tainted |= yes;
+        self.slow_taint |= yes;
+    }
+
     /// `DISCARD ALL` (or what the configuration puts in its place) has run.
     pub fn cleaned(&mut self) {
         self.tainted = false;

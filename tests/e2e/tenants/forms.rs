@@ -279,7 +279,7 @@ fn positions_point_into_the_clients_text() {
         };
         assert_eq!(position(&wire.query("SELECT nothing FROM orders")), "8");
         assert_eq!(position(&wire.query("SELECT 'é', nothing")), "13");
-        assert_eq!(position(&wire.query("SELECT 'é'; COMMIT; SELECT nothing")), "29");
+        assert_eq!(position(&wire.query("SELECT 'é'; COMMIT; SELECT nothing")), "28");
         assert_eq!(position(&wire.exchange(&batch(&["SELECT nothing"]))), "8");
         assert_eq!(position(&wire.query("SELEC 1")), "1");
         wire.query("BEGIN");
@@ -296,7 +296,7 @@ fn one_text_under_two_tenants_two_roles_two_paths() {
         database.query("DROP POLICY own ON orders; CREATE POLICY own ON orders USING (tenant_id = current_setting('app.tenant_id') AND current_user = 'app');
             DO $$ BEGIN CREATE ROLE reader_plans NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
             GRANT reader_plans TO app; GRANT SELECT ON orders TO reader_plans;
-            CREATE POLICY reader ON orders TO reader_plans USING (item = 'stapler');
+            CREATE POLICY reader ON orders TO reader_plans USING (current_user = 'reader_plans' AND item = 'stapler');
             CREATE SCHEMA other AUTHORIZATION app; CREATE TABLE other.orders (item text); INSERT INTO other.orders VALUES ('elsewhere');
             GRANT ALL ON other.orders TO app");
         let tenancy = "[tenancy]\n[tenants.acme]\n[tenants.globex]\n[tenants.reader]\nrole = \"reader_plans\"\n\

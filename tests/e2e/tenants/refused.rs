@@ -59,7 +59,7 @@ const FORGERIES: &[&str] = &[
     "SET LOCAL SESSION AUTHORIZATION DEFAULT",
     "RESET SESSION AUTHORIZATION",
     "SELECT set_config('role', 'app', false)",
-    "SET howdah.signature = 'x'",
+    "SELECT set_config('howdah.signature', 'x', false)",
     "SELECT set_config('howdah.tenant', 'globex', false)",
 ];
 
