@@ -243,6 +243,8 @@ impl Session {
         if foreign {
             let query = lease.pool().cleaning_query();
             let backend = &mut *lease;
+            // Until it is done, whoever gets the connection back must clean it.
+            backend.session.set_tainted();
             backend.session.own_query(query.as_bytes(), &mut backend.out);
             self.preparing = Preparing::Cleaning;
         }
@@ -304,10 +306,13 @@ impl Session {
     }
 
     fn refuse_with(&mut self, error: &[u8]) {
+        let cleaning = self.preparing == Preparing::Cleaning;
         self.preparing = Preparing::Done;
         self.handle.set_idle();
         match std::mem::replace(&mut self.stage, Stage::Resting) {
-            Stage::Leased(lease) => lease.recover(false),
+            Stage::Leased(lease) => {
+                lease.recover(cleaning);
+            }
             Stage::Waiting(_) | Stage::Resting => {}
         }
         self.refuse_frame(error);

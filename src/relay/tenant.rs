@@ -313,6 +313,11 @@ impl Session {
         };
         let changed =
             state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
+        if changed && self.has_traces {
+            // What it left as another tenant is a stranger's.
+            self.pool.forget_client(self.handle.id);
+            self.has_traces = false;
+        }
         if changed || tenancy.place.is_none() {
             tenancy.place = state.as_ref().map(TenantState::enter).transpose()?;
         }
