@@ -227,7 +227,8 @@ impl Session {
         let resting = matches!(self.stage, Stage::Resting);
         let Some(tenancy) = &mut self.tenancy else { return Ok(Tenure::Right) };
         let starts = matches!(tag, front::QUERY | front::PARSE | front::BIND | front::FUNCTION_CALL);
-        if !starts && !(resting && matches!(tag, front::DESCRIBE | front::EXECUTE)) {
+        let uses = resting && matches!(tag, front::DESCRIBE | front::EXECUTE);
+        if !(starts || uses) {
             return Ok(Tenure::Right);
         }
         let marks = self.front.marks(frame).map_err(|bad| {
@@ -306,7 +307,7 @@ impl Session {
             None if era.rules.config().resolvers.is_empty() || tenancy.is_nobody() => (Vec::new(), None),
             None => {
                 let future =
-                    resolve(tenancy, &tenants, &who, state.clone(), &pool, self.handle.id, self.worker)?;
+                    resolve(tenancy, &tenants, &who, state.as_ref(), &pool, self.handle.id, self.worker)?;
                 tenancy.resolving = Some((who, future));
                 return Ok(Tenure::Wait);
             }
@@ -384,7 +385,7 @@ fn resolve(
     tenancy: &Tenancy,
     tenants: &Arc<Tenants>,
     who: &Who,
-    state: Option<Arc<TenantState>>,
+    state: Option<&Arc<TenantState>>,
     pool: &Arc<Pool>,
     client: crate::ids::ClientId,
     worker: usize,
@@ -400,7 +401,7 @@ fn resolve(
     }
     let mut known: Vec<(String, String)> =
         who.context.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    if let Some(state) = &state {
+    if let Some(state) = state {
         known.push(("tenant".to_owned(), state.tenant.id.to_string()));
     }
     let tenants = Arc::clone(tenants);
