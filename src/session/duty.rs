@@ -15,7 +15,7 @@ use crate::wire::{self, PgError, front};
 const FASTPATH: [u32; 13] = [715, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172];
 
 /// Which settings a client may not touch, and whether it may run code that nobody can read beforehand.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     /// Names in lower case.
     pub names: Vec<String>,
