@@ -239,7 +239,8 @@ impl Session {
         if let Stage::Leased(lease) = &mut self.stage {
             let transaction = lease.session.transaction();
             let open = transaction == Transaction::Open;
-            let fixed = !tenancy.said && (open || !tenancy.transient && tenancy.is_fresh());
+            let lasting = !tenancy.transient && !tenancy.changed_inside && tenancy.is_fresh();
+            let fixed = !tenancy.said && (open || lasting);
             if pairs.is_empty() && fixed {
                 return Ok(Tenure::Right);
             }
@@ -252,6 +253,7 @@ impl Session {
                     return Ok(if same { Tenure::Right } else { Tenure::Wait });
                 }
             }
+            tenancy.transient |= !pairs.is_empty();
             if tenancy.is_current(&who) {
                 tenancy.said = false;
                 return Ok(Tenure::Right);
@@ -288,19 +290,13 @@ impl Session {
         let pool = pool_of(tenancy, &tenants, state.as_deref())?;
         if let Stage::Leased(lease) = &self.stage
             && !Arc::ptr_eq(lease.pool(), &pool)
+            && !lease.session.is_free()
         {
-            if lease.session.is_free() {
-                // In session mode the connection is the client's between transactions too.
-                if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
-                    lease.recover(true);
-                }
-            } else {
-                return Err(PgError::error(
-                    "25001",
-                    "this tenant lives in another database than the open transaction",
-                )
-                .hint("Set the tenant before BEGIN."));
-            }
+            return Err(PgError::error(
+                "25001",
+                "this tenant lives in another database than the open transaction",
+            )
+            .hint("Set the tenant before BEGIN."));
         }
         let (found, valid_until) = match tenancy.resolved.take().filter(|(whose, _)| *whose == who) {
             Some((_, resolved)) => resolved?,
@@ -309,11 +305,20 @@ impl Session {
                 let future =
                     resolve(tenancy, &tenants, &who, state.as_ref(), &pool, self.handle.id, self.worker)?;
                 tenancy.resolving = Some((who, future));
+                if matches!(self.stage, Stage::Resting) {
+                    self.handle.set_waiting(); // a cancel request ends the waiting
+                }
                 return Ok(Tenure::Wait);
             }
         };
         let changed =
             state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
+        if changed && matches!(&self.stage, Stage::Leased(lease) if lease.session.is_free()) {
+            // In session mode the connection is the client's between transactions too, but not another tenant's.
+            if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
+                lease.recover(true);
+            }
+        }
         if changed && self.has_traces {
             // What it left as another tenant is a stranger's.
             self.pool.forget_client(self.handle.id);
@@ -358,6 +363,12 @@ impl Session {
         tenancy.resolved = tenancy.resolving.take().map(|(who, _)| (who, result));
         self.continue_client()?;
         Ok(true)
+    }
+
+    /// Gives up the resolvers of a client that has no connection. True if there were any.
+    pub(super) fn stop_resolving(&mut self) -> bool {
+        let resting = matches!(self.stage, Stage::Resting);
+        self.tenancy.as_mut().is_some_and(|tenancy| resting && tenancy.resolving.take().is_some())
     }
 
     /// True while the next frame waits for resolvers.
