@@ -15,7 +15,7 @@ use crate::wire::{self, PgError, front};
 const FASTPATH: [u32; 13] = [715, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172];
 
 /// Which settings a client may not touch, and whether it may run code that nobody can read beforehand.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     /// Names in lower case.
     pub names: Vec<String>,
@@ -248,18 +248,14 @@ impl ClientSession {
             .hint("Write the string as E'…' with the backslash doubled, or as a parameter."))
     }
 
-    /// Why a frame is refused before any server sees anything of it, if it is. Malformed ones are not judged here.
-    pub(super) fn objection_early(&self, tag: u8, body: &[u8]) -> Option<PgError> {
+    /// Why a frame of a client without a tenant is refused before any server sees anything of it, if it is.
+    /// Malformed ones are not judged here.
+    pub(super) fn missing_tenant(&self, tag: u8, body: &[u8]) -> Option<PgError> {
+        self.duty.as_deref()?.missing.as_deref()?;
+        let judge = |text: &[u8]| self.judge_text(text, &sql::traits(text, self.standard_strings)).err();
         match tag {
-            front::QUERY => {
-                let text = body.split_last().map_or(body, |(_, text)| text);
-                self.judge_text(text, &sql::traits(text, self.standard_strings)).err()
-            }
-            front::PARSE => {
-                let parse = wire::parse(body).ok()?;
-                let traits = sql::traits(parse.query, self.standard_strings);
-                self.judge_text(parse.query, &traits).err()
-            }
+            front::QUERY => judge(body.split_last().map_or(body, |(_, text)| text)),
+            front::PARSE => judge(wire::parse(body).ok()?.query),
             front::BIND => {
                 let name = wire::bind_head(body)?.statement;
                 self.judge_use(self.statement(name)?, name.is_empty()).err()

@@ -253,6 +253,11 @@ impl ServerSession {
         self.tainted
     }
 
+    /// It must be cleaned before anybody else gets it.
+    pub fn set_tainted(&mut self) {
+        self.taint(true);
+    }
+
     /// Something of its client's may stay behind, if `yes`.
     pub(super) fn taint(&mut self, yes: bool) {
         self.tainted |= yes;

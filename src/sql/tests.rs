@@ -157,9 +157,12 @@ proptest! {
     }
 }
 
+fn classes(text: &str) -> Vec<Class> {
+    parts(text.as_bytes(), true).map(|p| p.class).collect()
+}
+
 #[test]
 fn what_statements_are_to_their_transaction() {
-    let classes = |text: &str| -> Vec<Class> { parts(text.as_bytes(), true).map(|p| p.class).collect() };
     for (texts, class) in [
         (
             &[
@@ -259,6 +262,10 @@ fn what_statements_are_to_their_transaction() {
             assert_eq!(traits(text.as_bytes(), true).class, class, "{text}");
         }
     }
+}
+
+#[test]
+fn statements_of_a_text() {
     assert_eq!(classes(" ; -- x\n;"), []);
     assert_eq!(classes("begin; select 1;; commit"), [Class::Begin, Class::Query, Class::End]);
     let atomic = "create function f() returns int begin atomic select case when true then 1 end; select 2; end; commit";
