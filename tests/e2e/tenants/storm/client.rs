@@ -9,7 +9,7 @@ use super::script::{Script, Step};
 use super::world::{HURRIES, Tenant};
 use super::{Report, Storm};
 use crate::support::PASSWORD;
-use crate::support::wire::{Message, Wire, cancel_request, query};
+use crate::support::wire::{Message, Wire, cancel_request, copy_fail, query, sync};
 
 /// What errors may follow in the same write when something in it was stopped from outside.
 const CONSEQUENCES: [&str; 9] =
@@ -34,6 +34,8 @@ pub(super) struct Client<'a> {
     prepared: Vec<&'static str>,
     /// Scripts that may still meet a cancel request of this client.
     cancelled: u8,
+    /// What ends the COPY, or the batch, in which something was stopped.
+    owed: Vec<u8>,
     report: Report,
 }
 
@@ -47,6 +49,7 @@ impl<'a> Client<'a> {
             way: Way::Free(Some(None)),
             prepared: Vec::new(),
             cancelled: 0,
+            owed: Vec::new(),
             report: Report::default(),
         }
     }
@@ -100,7 +103,7 @@ impl<'a> Client<'a> {
         let tenants = self.storm.tenants;
         let mut script = Script::new(tenants, &mut self.nonce, self.prepared.clone());
         let way = compose(&mut script, self.way, tenants, &mut self.dice);
-        let (joined, comments) = (script.joined, script.comments);
+        let (joined, comments, leaves) = (script.joined, script.comments, script.leaves);
         let steps = script.steps;
         // A cancel that stops a COMMIT in the middle of a write would make what follows it run for the tenant before.
         let may_cancel = !joined || comments || matches!(self.way, Way::Fixed(_));
@@ -132,6 +135,9 @@ impl<'a> Client<'a> {
             }
         }
         self.way = way;
+        if leaves {
+            self.wire = None;
+        }
     }
 
     /// Sends some of it, and is gone.
@@ -153,13 +159,14 @@ impl<'a> Client<'a> {
         }
         self.prepared.clear();
         let Some(wire) = &mut self.wire else { return };
-        let answer = wire.try_send(&[query("ROLLBACK")]);
-        let mut last = None;
-        while answer.is_ok() {
+        let owed = std::mem::take(&mut self.owed);
+        let (mut last, mut ready) = (None, 1 + u8::from(!owed.is_empty()));
+        let answer = wire.try_send(&[owed, query("ROLLBACK")]);
+        while answer.is_ok() && ready > 0 {
             match wire.try_read() {
                 Ok(Some(message)) if message.tag == b'Z' => {
+                    ready -= 1;
                     last = Some(message);
-                    break;
                 }
                 Ok(Some(message)) => self.report.note(&message),
                 Ok(None) => break,
@@ -173,8 +180,7 @@ impl<'a> Client<'a> {
         }
         match last {
             Some(ready) if ready.body == b"I" => {}
-            Some(_) => self.wire = None, // the ROLLBACK was stopped itself
-            None => self.wire = None,
+            _ => self.wire = None, // the ROLLBACK was stopped itself
         }
     }
 
@@ -214,6 +220,7 @@ impl<'a> Client<'a> {
     fn read(&mut self, step: &Step) -> Result<Outcome, String> {
         let ready = step.want.bytes().filter(|tag| *tag == b'Z').count();
         let copying = step.want.ends_with('G');
+        let extended = step.frames.last().is_some_and(|frame| frame[0] == b'E');
         let mut got = String::new();
         let mut rows = Vec::new();
         let mut errors = step.errors.iter();
@@ -243,10 +250,12 @@ impl<'a> Client<'a> {
                 b'E' => {
                     self.note_error(&message);
                     let code = message.sqlstate();
-                    if !stopped && errors.next().is_some_and(|expected| *expected == code) {
-                    } else if self.is_from_outside(&message) || stopped && CONSEQUENCES.contains(&&*code) {
+                    let expected = !stopped && errors.next().is_some_and(|wanted| fits(wanted, &message));
+                    let follows = stopped
+                        && (CONSEQUENCES.contains(&&*code) || step.errors.iter().any(|e| fits(e, &message)));
+                    if !expected && (follows || self.is_from_outside(&message)) {
                         stopped = true;
-                    } else {
+                    } else if !expected {
                         return Err(format!("{message:?} after {got}"));
                     }
                 }
@@ -254,10 +263,18 @@ impl<'a> Client<'a> {
                 _ => {}
             }
             got.push(message.tag as char);
-            if copying && stopped && message.tag == b'Z' {
+            // No data will follow, nor the Sync behind it.
+            let failed = copying && stopped && came == ready && message.tag == b'E';
+            if failed && extended || copying && came > ready {
                 break;
             }
         }
+        self.owed = match (copying && came == ready, got.ends_with('G'), extended) {
+            (false, ..) => Vec::new(),
+            (true, false, _) => sync(),
+            (true, true, false) => copy_fail("stopped"),
+            (true, true, true) => [copy_fail("stopped"), sync()].concat(),
+        };
         if stopped {
             return Ok(Outcome::Stopped);
         }
@@ -274,10 +291,9 @@ impl<'a> Client<'a> {
         let nonce = row.get(5).cloned().flatten().and_then(|nonce| nonce.parse::<u64>().ok());
         let asked = nonce.and_then(|nonce| step.rows.iter().find(|(n, _)| *n == nonce));
         let Some((nonce, tenant)) = asked else {
-            if self.is_sleep(&row) {
+            if Self::is_nobodys(&row) {
                 return Ok(0);
             }
-            self.report.others.push(format!("a row that nobody asked for: {row:?}"));
             return Err(format!("a row that nobody asked for: {row:?}"));
         };
         let tenant: &Tenant = &self.storm.tenants[*tenant];
@@ -294,15 +310,15 @@ impl<'a> Client<'a> {
         Ok(*nonce)
     }
 
-    /// The one row of `SELECT pg_sleep(…)`, if it came at all.
-    fn is_sleep(&self, row: &[Option<String>]) -> bool {
-        row.len() == 1 && row[0].as_deref() == Some("")
+    /// A row of no table: of what should have failed, if what was before it did not run.
+    fn is_nobodys(row: &[Option<String>]) -> bool {
+        row.len() == 1 && ["1", "skipped"].map(Some).contains(&row[0].as_deref())
     }
 
     fn is_from_outside(&self, error: &Message) -> bool {
         let text = error.field(b'M').unwrap_or_default();
         match &*error.sqlstate() {
-            "57P01" | "08006" => true,
+            "08006" | "57P01" => true,
             "57014" if text.contains("user request") => self.cancelled > 0,
             "57014" if text.contains("statement timeout") => self.is_hurried(),
             _ => false,
@@ -320,6 +336,12 @@ impl<'a> Client<'a> {
     fn note_error(&mut self, error: &Message) {
         self.report.note(error);
     }
+}
+
+/// An error with this code, and in its message the words behind that.
+fn fits(wanted: &str, error: &Message) -> bool {
+    let (code, words) = wanted.split_once(' ').unwrap_or((wanted, ""));
+    error.sqlstate() == code && error.field(b'M').unwrap_or_default().contains(words)
 }
 
 /// The fields of a line of COPY's text format.

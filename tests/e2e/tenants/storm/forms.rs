@@ -22,6 +22,7 @@ pub(super) enum Way {
 
 /// A script of one or more forms. Returns what SET will have said.
 pub(super) fn compose(s: &mut Script<'_>, way: Way, tenants: &[Tenant], dice: &mut Dice) -> Way {
+    s.closes = dice.one_in(4);
     match way {
         Way::Fixed(tenant) => {
             s.tenant = tenant;
@@ -33,6 +34,9 @@ pub(super) fn compose(s: &mut Script<'_>, way: Way, tenants: &[Tenant], dice: &m
                 form(s, dice);
             }
             s.cut();
+            if dice.one_in(30) {
+                s.trace();
+            }
             way
         }
         Way::Free(said) => Way::Free(Some(free(s, said, tenants, dice))),
