@@ -37,6 +37,8 @@ pub(super) struct Tenancy {
     valid_until: Option<Instant>,
     /// It comes from a comment, and ends with the transaction.
     transient: bool,
+    /// The frame that is judged has a comment of its own.
+    marked: bool,
     /// `SET howdah.…` was used in the open transaction.
     changed_inside: bool,
     /// It was used since the tenant was put in force.
@@ -80,6 +82,7 @@ impl Tenancy {
             place: None,
             valid_until: None,
             transient: false,
+            marked: false,
             changed_inside: false,
             said: false,
             resolving: None,
@@ -224,6 +227,16 @@ impl Session {
     /// # Errors
     /// The frame is refused with this error.
     pub(super) fn tenure(&mut self, tag: u8, frame: &[u8]) -> Result<Tenure, PgError> {
+        let tenure = self.find_tenure(tag, frame)?;
+        if let Some(tenancy) = &self.tenancy {
+            // A comment holds for the whole text that it stands in.
+            let fleeting = tenancy.changed_inside || tenancy.transient && !tenancy.marked;
+            self.front.set_fleeting(fleeting);
+        }
+        Ok(tenure)
+    }
+
+    fn find_tenure(&mut self, tag: u8, frame: &[u8]) -> Result<Tenure, PgError> {
         let resting = matches!(self.stage, Stage::Resting);
         let Some(tenancy) = &mut self.tenancy else { return Ok(Tenure::Right) };
         let starts = matches!(tag, front::QUERY | front::PARSE | front::BIND | front::FUNCTION_CALL);
@@ -235,6 +248,7 @@ impl Session {
             PgError::error("42601", "a comment for howdah cannot be read").detail(bad.to_string())
         })?;
         let pairs = marks.pairs.as_slice();
+        tenancy.marked = !pairs.is_empty();
         let who = |tenancy: &Tenancy| tenancy.identity.who(&tenancy.tenants.era().rules, pairs);
         if let Stage::Leased(lease) = &mut self.stage {
             let transaction = lease.session.transaction();

@@ -48,6 +48,7 @@ impl ClientSession {
         }
         let judged = self.judge_text(text, traits).and_then(|lexical| {
             self.judge_resets(text, traits, to.server)?;
+            self.judge_ends(text, traits, to.server)?;
             Ok(lexical)
         });
         match judged {
@@ -93,6 +94,19 @@ impl ClientSession {
             self.judge_reset(reset && part.class.needs_locals())?;
             reset |= part.class == Class::ResetAll;
             self.judge_reset(reset && !idle)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a text in which a tenant would go on behind the end of its transaction.
+    fn judge_ends(&self, text: &[u8], traits: &Traits<'_>, server: &ServerSession) -> Result<(), PgError> {
+        if traits.statements <= 1 {
+            return self.judge_next(traits.class.needs_locals() && server.ahead.ended);
+        }
+        let mut ended = server.ahead.ended;
+        for part in sql::parts(text, self.standard_strings) {
+            self.judge_next(part.class.needs_locals() && ended)?;
+            ended |= matches!(part.class, Class::End | Class::Chain);
         }
         Ok(())
     }
@@ -260,6 +274,7 @@ impl ClientSession {
                 let in_the_middle = to.server.ahead.ran || to.server.ahead.state != State::Idle;
                 let judged = self.judge_use(statement, bind.statement.is_empty()).and_then(|lexical| {
                     self.judge_reset(statement.class == Class::ResetAll && in_the_middle)?;
+                    self.judge_next(statement.class.needs_locals() && to.server.ahead.ended)?;
                     Ok(lexical)
                 });
                 (statement.class, judged)
