@@ -4,7 +4,7 @@ import re
 
 import proc
 from proc import Failed
-from servers import DATABASE, SCRAM_USER, USER, client_environment
+from servers import DATABASE, POOL, SCRAM_USER, USER, client_environment
 
 
 class Options:
@@ -19,6 +19,7 @@ class Options:
 
 class Case:
     scram = False  # clients log in with SCRAM instead of trust
+    pool = POOL
     tenancy = False  # Howdah knows tenants
     prepares = False
     most_rounds = 99

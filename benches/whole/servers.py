@@ -309,7 +309,7 @@ unix_socket_dir =
 auth_type = {"scram-sha-256" if case.scram else "trust"}
 auth_file = {users}
 pool_mode = transaction
-default_pool_size = {POOL}
+default_pool_size = {case.pool}
 max_client_conn = {MAX_CLIENTS}
 log_connections = 0
 log_disconnections = 0
@@ -346,7 +346,7 @@ address = "127.0.0.1:{proc.free_port()}"
 level = "warn"
 [pool]
 pool_mode = "transaction"
-default_pool_size = {POOL}
+default_pool_size = {case.pool}
 max_prepared_statements = {PREPARED}
 [databases.{DATABASE}]
 host = "127.0.0.1"

@@ -28,7 +28,6 @@ class TenantCase(Case):
     """Runs as four processes of eight clients, for pgbench has one user per process."""
 
     tenancy = True
-    threads = 1  # of each process
 
     def suits(self, target):
         return target.name == "howdah"
@@ -48,8 +47,8 @@ class TenantCase(Case):
         jobs = []
         for number, user in enumerate(users):
             what = ["-f", scripts[number], "-s", str(self.server.scale)] if scripts else ["-S"]
-            command = [f"{self.server.bin}/pgbench", "-n", *what, "-M", mode, "-c", "8"]
-            command += ["-j", str(self.threads), "-T", str(seconds), DATABASE]
+            command = [f"{self.server.bin}/pgbench", "-n", *what, "-M", mode, "-c", "8", "-j", "1"]
+            command += ["-T", str(seconds), DATABASE]
             jobs.append((command, {"env": client_environment(target.port, user)}))
         before = proc.cpu_seconds(target.pid)
         outputs = self.server.place.children.run_together(jobs, timeout=seconds + 60)
@@ -107,9 +106,9 @@ class Rls(Compared):
 class ByHand(Compared):
     """With a tenant, and the same by hand through the same Howdah."""
 
-    # pgbench prepares a statement without letting its thread's other clients go on. When one waits there for
-    # a connection that another one's open transaction holds, neither ends: so each client has its own thread.
-    threads = 8
+    # pgbench prepares a statement without letting its thread's other clients go on. If one waits there for a
+    # connection that another one's open transaction holds, neither ends: so there is one for each client.
+    pool = 32
     other = BY_HAND
 
 
