@@ -175,7 +175,9 @@ impl Session {
                 .into());
         }
         let before_query = matches!(self.stage, Stage::Waiting(_)) || self.preparing != Preparing::Done;
-        if before_query && self.handle.take_cancel() {
+        let resolving = self.is_resolving() && matches!(self.stage, Stage::Resting);
+        if (before_query || resolving) && self.handle.take_cancel() {
+            self.stop_resolving();
             self.refuse(&PgError::error("57014", "canceling statement due to user request"));
             self.continue_client()?; // the rest of its batch, up to the Sync that is owed an answer
         }

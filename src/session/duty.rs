@@ -15,7 +15,7 @@ use crate::wire::{self, PgError, front};
 const FASTPATH: [u32; 13] = [715, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172];
 
 /// Which settings a client may not touch, and whether it may run code that nobody can read beforehand.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     /// Names in lower case.
     pub names: Vec<String>,
@@ -80,6 +80,8 @@ pub(super) struct Duty {
     missing: Option<Box<PgError>>,
     /// The number when the unnamed statement's text was judged.
     unnamed_judged: u64,
+    /// The tenant holds for this transaction only, and may not be carried into the next.
+    fleeting: bool,
 }
 
 /// The transaction that the next frame will meet, as a client's tenant is concerned.
@@ -115,7 +117,7 @@ impl ClientSession {
         };
         let unnamed_judged = self.duty.as_ref().map_or(0, |duty| duty.unnamed_judged);
         let missing = missing.map(Box::new);
-        self.duty = Some(Box::new(Duty { locals, number, guard, missing, unnamed_judged }));
+        self.duty = Some(Box::new(Duty { locals, number, guard, missing, unnamed_judged, fleeting: false }));
         self.settings_changed();
     }
 
@@ -171,6 +173,25 @@ impl ClientSession {
     pub(super) fn locals(&self) -> Option<(&Arc<Locals>, u64)> {
         let duty = self.duty.as_deref()?;
         duty.locals.as_ref().map(|locals| (locals, duty.number))
+    }
+
+    /// Whether the tenant ends with the transaction: a comment or SET LOCAL named it.
+    pub fn set_fleeting(&mut self, fleeting: bool) {
+        if let Some(duty) = &mut self.duty {
+            duty.fleeting = fleeting;
+        }
+    }
+
+    /// Refuses to carry a tenant into another transaction than the one that it was named for.
+    pub(super) fn judge_next(&self, ended: bool) -> Result<(), PgError> {
+        if ended && self.duty.as_deref().is_some_and(|duty| duty.fleeting) {
+            return Err(PgError::error(
+                "0A000",
+                "the tenant ended with its transaction, and another one has begun",
+            )
+            .hint("Send what follows as a query of its own, with a tenant of its own."));
+        }
+        Ok(())
     }
 
     /// The unnamed statement's text was judged for the tenant that holds now.
