@@ -170,7 +170,7 @@ impl Session {
         batch.open = true;
         if statement {
             wire::frame(&mut self.out.bytes, back::PARAMETER_DESCRIPTION, |out| {
-                out.extend_from_slice(&[0, 0])
+                out.extend_from_slice(&[0, 0]);
             });
         }
         if let OwnCommand::Show { key } = &command {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -14,6 +15,8 @@ use crate::ids::ClientId;
 use crate::pool::{Acquire, Pool, Share, Want};
 use crate::wire::PgError;
 
+/// How long a resolver's query may take.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The most answers that are remembered.
 const MAX_ANSWERS: usize = 100_000;
 
@@ -77,7 +80,7 @@ impl Resolvers {
             values: asking.values.clone(),
         };
         let entry = self.entry(question);
-        let (found, until) = entry.found.get_or_try_init(|| query(&asking)).await?;
+        let (found, until) = entry.found.get_or_try_init(|| patiently(&asking)).await?;
         Ok((found.clone(), *until))
     }
 
@@ -101,13 +104,20 @@ impl Resolvers {
     }
 }
 
+fn failed(asking: &Asking<'_>, why: &str) -> PgError {
+    let resolver = &asking.resolver.name;
+    tracing::warn!(client = %asking.client, %resolver, %why, "a resolver failed");
+    PgError::error("28000", format!("the resolver \"{resolver}\" failed")).hint("The proxy's log says why.")
+}
+
+async fn patiently(asking: &Asking<'_>) -> Result<(Found, Instant), PgError> {
+    let late = |_| Err(failed(asking, "it took too long"));
+    tokio::time::timeout(PATIENCE, query(asking)).await.unwrap_or_else(late)
+}
+
 async fn query(asking: &Asking<'_>) -> Result<(Found, Instant), PgError> {
     let resolver = asking.resolver;
-    let failed = |why: String| {
-        tracing::warn!(client = %asking.client, resolver = %resolver.name, %why, "a resolver failed");
-        PgError::error("28000", format!("the resolver \"{}\" failed", resolver.name))
-            .hint("The proxy's log says why.")
-    };
+    let failed = |why: String| failed(asking, &why);
     let want = Want {
         client: asking.client,
         worker: asking.worker,

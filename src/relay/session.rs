@@ -175,7 +175,9 @@ impl Session {
                 .into());
         }
         let before_query = matches!(self.stage, Stage::Waiting(_)) || self.preparing != Preparing::Done;
-        if before_query && self.handle.take_cancel() {
+        let resolving = self.is_resolving() && matches!(self.stage, Stage::Resting);
+        if (before_query || resolving) && self.handle.take_cancel() {
+            self.stop_resolving();
             self.refuse(&PgError::error("57014", "canceling statement due to user request"));
             self.continue_client()?; // the rest of its batch, up to the Sync that is owed an answer
         }
@@ -246,6 +248,8 @@ impl Session {
             // Until it is clean: should the client leave in the middle, the next one must clean it again.
             lease.owner = lease.owner.or(Some((self.handle.id, lease.last_tenant().unwrap_or(tenant))));
             let backend = &mut *lease;
+            // Until it is done, whoever gets the connection back must clean it.
+            backend.session.set_tainted();
             backend.session.own_query(query.as_bytes(), &mut backend.out);
             self.preparing = Preparing::Cleaning;
         } else {
@@ -310,10 +314,13 @@ impl Session {
     }
 
     fn refuse_with(&mut self, error: &[u8]) {
+        let cleaning = self.preparing == Preparing::Cleaning;
         self.preparing = Preparing::Done;
         self.handle.set_idle();
         match std::mem::replace(&mut self.stage, Stage::Resting) {
-            Stage::Leased(lease) => lease.recover(false),
+            Stage::Leased(lease) => {
+                lease.recover(cleaning);
+            }
             Stage::Waiting(_) | Stage::Resting => {}
         }
         self.refuse_frame(error);

@@ -37,6 +37,8 @@ pub(super) struct Tenancy {
     valid_until: Option<Instant>,
     /// It comes from a comment, and ends with the transaction.
     transient: bool,
+    /// The frame that is judged has a comment of its own.
+    marked: bool,
     /// `SET howdah.…` was used in the open transaction.
     changed_inside: bool,
     /// It was used since the tenant was put in force.
@@ -80,6 +82,7 @@ impl Tenancy {
             place: None,
             valid_until: None,
             transient: false,
+            marked: false,
             changed_inside: false,
             said: false,
             resolving: None,
@@ -227,21 +230,34 @@ impl Session {
     /// # Errors
     /// The frame is refused with this error.
     pub(super) fn tenure(&mut self, tag: u8, frame: &[u8]) -> Result<Tenure, PgError> {
+        let tenure = self.find_tenure(tag, frame)?;
+        if let Some(tenancy) = &self.tenancy {
+            // A comment holds for the whole text that it stands in.
+            let fleeting = tenancy.changed_inside || tenancy.transient && !tenancy.marked;
+            self.front.set_fleeting(fleeting);
+        }
+        Ok(tenure)
+    }
+
+    fn find_tenure(&mut self, tag: u8, frame: &[u8]) -> Result<Tenure, PgError> {
         let resting = matches!(self.stage, Stage::Resting);
         let Some(tenancy) = &mut self.tenancy else { return Ok(Tenure::Right) };
         let starts = matches!(tag, front::QUERY | front::PARSE | front::BIND | front::FUNCTION_CALL);
-        if !starts && !(resting && matches!(tag, front::DESCRIBE | front::EXECUTE)) {
+        let uses = resting && matches!(tag, front::DESCRIBE | front::EXECUTE);
+        if !(starts || uses) {
             return Ok(Tenure::Right);
         }
         let marks = self.front.marks(frame).map_err(|bad| {
             PgError::error("42601", "a comment for howdah cannot be read").detail(bad.to_string())
         })?;
         let pairs = marks.pairs.as_slice();
+        tenancy.marked = !pairs.is_empty();
         let who = |tenancy: &Tenancy| tenancy.identity.who(&tenancy.tenants.era().rules, pairs);
         if let Stage::Leased(lease) = &mut self.stage {
             let transaction = lease.session.transaction();
             let open = transaction == Transaction::Open;
-            let fixed = !tenancy.said && (open || !tenancy.transient && tenancy.is_fresh());
+            let lasting = !tenancy.transient && !tenancy.changed_inside && tenancy.is_fresh();
+            let fixed = !tenancy.said && (open || lasting);
             if pairs.is_empty() && fixed {
                 return Ok(Tenure::Right);
             }
@@ -254,6 +270,7 @@ impl Session {
                     return Ok(if same { Tenure::Right } else { Tenure::Wait });
                 }
             }
+            tenancy.transient |= !pairs.is_empty();
             if tenancy.is_current(&who) {
                 tenancy.said = false;
                 return Ok(Tenure::Right);
@@ -292,22 +309,18 @@ impl Session {
             state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
         let other_pool = matches!(&self.stage, Stage::Leased(lease) if !Arc::ptr_eq(lease.pool(), &pool));
         if let Stage::Leased(lease) = &self.stage
-            && (other_pool || changed && era.signer.is_some())
+            && !lease.session.is_free()
         {
-            if lease.session.is_free() {
-                // In session mode the connection is the client's between transactions too.
-                if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
-                    lease.recover(true);
-                }
-            } else if !other_pool {
-                // It can be neither cleaned nor signed without an end of the transaction.
-                return Err(signed_tenant());
-            } else {
+            if other_pool {
                 return Err(PgError::error(
                     "25001",
                     "this tenant lives in another database than the open transaction",
                 )
                 .hint("Set the tenant before BEGIN."));
+            }
+            if changed && era.signer.is_some() {
+                // The connection can be neither cleaned nor signed for it before the transaction is over.
+                return Err(signed_tenant());
             }
         }
         let (found, valid_until) = match tenancy.resolved.take().filter(|(whose, _)| *whose == who) {
@@ -315,11 +328,25 @@ impl Session {
             None if era.rules.config().resolvers.is_empty() || tenancy.is_nobody() => (Vec::new(), None),
             None => {
                 let future =
-                    resolve(tenancy, &tenants, &who, state.clone(), &pool, self.handle.id, self.worker)?;
+                    resolve(tenancy, &tenants, &who, state.as_ref(), &pool, self.handle.id, self.worker)?;
                 tenancy.resolving = Some((who, future));
+                if matches!(self.stage, Stage::Resting) {
+                    self.handle.set_waiting(); // a cancel request ends the waiting
+                }
                 return Ok(Tenure::Wait);
             }
         };
+        if (changed || other_pool) && matches!(&self.stage, Stage::Leased(lease) if lease.session.is_free()) {
+            // In session mode the connection is the client's between transactions too, but not another tenant's.
+            if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
+                lease.recover(true);
+            }
+        }
+        if changed && self.has_traces {
+            // What it left as another tenant is a stranger's.
+            self.pool.forget_client(self.handle.id);
+            self.has_traces = false;
+        }
         if changed || tenancy.place.is_none() {
             tenancy.place = state.as_ref().map(TenantState::enter).transpose()?;
         }
@@ -373,6 +400,12 @@ impl Session {
         Ok(true)
     }
 
+    /// Gives up the resolvers of a client that has no connection. True if there were any.
+    pub(super) fn stop_resolving(&mut self) -> bool {
+        let resting = matches!(self.stage, Stage::Resting);
+        self.tenancy.as_mut().is_some_and(|tenancy| resting && tenancy.resolving.take().is_some())
+    }
+
     /// True while the next frame waits for resolvers.
     pub(super) fn is_resolving(&self) -> bool {
         self.tenancy.as_ref().is_some_and(|tenancy| tenancy.resolving.is_some())
@@ -403,7 +436,7 @@ fn resolve(
     tenancy: &Tenancy,
     tenants: &Arc<Tenants>,
     who: &Who,
-    state: Option<Arc<TenantState>>,
+    state: Option<&Arc<TenantState>>,
     pool: &Arc<Pool>,
     client: crate::ids::ClientId,
     worker: usize,
@@ -419,7 +452,7 @@ fn resolve(
     }
     let mut known: Vec<(String, String)> =
         who.context.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    if let Some(state) = &state {
+    if let Some(state) = state {
         known.push(("tenant".to_owned(), state.tenant.id.to_string()));
     }
     let tenants = Arc::clone(tenants);

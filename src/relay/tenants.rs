@@ -37,6 +37,8 @@ pub(super) struct Era {
     pub(super) renew_after: u64,
     /// What a client without a tenant may not touch.
     nobody: Arc<Guard>,
+    /// The guard that was made last: tenants without an entry share one.
+    last_guard: Mutex<Option<Arc<Guard>>>,
 }
 
 impl Era {
@@ -45,12 +47,22 @@ impl Era {
         let renew_after = tenancy.signature.as_ref().map_or(0, |signature| signature.valid_for.as_secs() / 2);
         let rules = Rules::new(tenancy);
         let nobody = Arc::new(guard(&rules, None));
-        Self { rules, signer, renew_after, nobody }
+        Self { rules, signer, renew_after, nobody, last_guard: Mutex::default() }
     }
 
     /// What a client of this tenant may not touch.
     pub(super) fn guard(&self, state: Option<&TenantState>) -> Arc<Guard> {
         Arc::clone(state.map_or(&self.nobody, |state| &state.guard))
+    }
+
+    /// The guard of a tenant, shared with the one before if it is the same.
+    fn guard_of(&self, tenant: &Tenant) -> Arc<Guard> {
+        let guard = guard(&self.rules, Some(tenant));
+        let mut last = self.last_guard.lock();
+        if let Some(known) = last.as_ref().filter(|known| ***known == guard) {
+            return Arc::clone(known);
+        }
+        Arc::clone(last.insert(Arc::new(guard)))
     }
 }
 
@@ -259,7 +271,7 @@ impl Tenants {
         let counts = before.map(|before| Arc::clone(&before.counts));
         Ok(Arc::new(TenantState {
             share,
-            guard: Arc::new(guard(&era.rules, Some(&tenant))),
+            guard: era.guard_of(&tenant),
             counts: counts.unwrap_or_else(|| {
                 Arc::new(Counts {
                     clients: AtomicUsize::new(0),
@@ -290,7 +302,56 @@ pub(super) fn unix_now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
+
+    fn any_tenant() -> Tenants {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("howdah.toml");
+        let text = "[databases.a]\nhost = \"127.0.0.1\"\n[users.u]\npassword = \"p\"\n[tenancy]\n[tenants.\"*\"]\n\
+            [tenants.acme]\nmax_client_conn = 1\n";
+        std::fs::write(&file, text).expect("a file");
+        let config = crate::config::load(&file).expect("a configuration");
+        Tenants::new(config.tenancy.expect("tenancy"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_thousand_tenants_are_forgotten_when_idle() {
+        let tenants = any_tenant();
+        let first = tenants.get("t0").expect("a tenant");
+        for n in 0..100_000 {
+            let state = tenants.get(&format!("t{n}")).expect("a tenant");
+            assert!(
+                Arc::ptr_eq(&state.guard, &first.guard)
+                    && Arc::ptr_eq(&state.tenant.config, &first.tenant.config)
+            );
+        }
+        tenants.tick();
+        assert_eq!(tenants.len(), 100_000);
+        let place = tenants.get("t7").expect("a tenant").enter().expect("a place");
+        drop(first);
+        tokio::time::advance(REMEMBER + Duration::from_secs(1)).await;
+        tenants.tick();
+        assert_eq!(tenants.len(), 1, "one has a client");
+        drop(place);
+        tenants.tick();
+        assert_eq!(tenants.len(), 1, "until a minute ago");
+        tokio::time::advance(REMEMBER + Duration::from_secs(1)).await;
+        tenants.tick();
+        assert!(tenants.is_empty());
+    }
+
+    #[tokio::test]
+    async fn limits_outlive_a_reload() {
+        let tenants = any_tenant();
+        let place = tenants.get("acme").expect("a tenant").enter().expect("a place");
+        let again = || tenants.get("acme").expect("a tenant").enter();
+        assert_eq!(again().expect_err("full").sqlstate, "53400");
+        tenants.reload(any_tenant().era.load().rules.config().clone().into());
+        assert_eq!(again().expect_err("still full").sqlstate, "53400");
+        drop(place);
+        assert!(again().is_ok());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn tokens_come_back_with_time() {

@@ -113,8 +113,15 @@ async fn admit(
     if let Some(tenancy) = &mut tenancy {
         pool = tenancy.admit(settings).map_err(|error| error.with_severity(Severity::Fatal))?;
     }
-    let share = tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share());
-    welcome(&place.handle, settings, &pool, share, host.worker, pending).await?;
+    let want = Want {
+        client: id,
+        worker: host.worker,
+        has_traces: false,
+        settings: 0,
+        share: tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share()),
+        strict: tenancy.as_ref().is_some_and(|tenancy| tenancy.is_strict()),
+    };
+    welcome(&place.handle, settings, &pool, want, pending).await?;
     Ok((place, tenancy, pool))
 }
 
@@ -164,8 +171,7 @@ async fn welcome(
     handle: &ClientHandle,
     settings: &Arc<Settings>,
     pool: &Arc<Pool>,
-    share: Share,
-    worker: usize,
+    want: Want,
     out: &mut Vec<u8>,
 ) -> Result<(), PgError> {
     // Any plain name is right for application_name, so that it needs no server to say so, and the many
@@ -177,8 +183,7 @@ async fn welcome(
     let known = if let Some(known) = pool.welcome(asked.id()) {
         known
     } else {
-        let want =
-            Want { client: handle.id, worker, has_traces: false, settings: asked.id(), share, strict: false };
+        let want = Want { settings: asked.id(), ..want };
         let known = ask_server(want, Arc::new(asked.clone()), pool).await?;
         pool.remember_welcome(asked.id(), Arc::clone(&known));
         known
@@ -201,9 +206,11 @@ async fn ask_server(want: Want, settings: Arc<Settings>, pool: &Arc<Pool>) -> Re
         Acquire::Refused(error) => return Err(fatal(error)),
     };
     let mut client = ClientSession::new(Mode::Pooled, settings);
-    if lease.owner.is_some() {
+    let other_tenant = want.strict && lease.last_tenant().is_some_and(|last| last != want.share.tenant);
+    if lease.owner.is_some() || other_tenant {
         let query = lease.pool().cleaning_query();
         let backend = &mut *lease;
+        backend.session.set_tainted();
         backend.session.own_query(query.as_bytes(), &mut backend.out);
         finish(&mut lease, &mut client).await?;
         lease.session.cleaned();

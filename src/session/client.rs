@@ -206,7 +206,7 @@ impl ClientSession {
             }
             front::PASSWORD => Err(PgError::protocol_violation("unexpected password message")),
             _ => {
-                if let Some(error) = self.duty.as_ref().and_then(|_| self.objection_early(tag, body)) {
+                if let Some(error) = self.missing_tenant(tag, body) {
                     self.refuse(tag, &error, replies);
                     return Ok(Verdict::Reply);
                 }

@@ -1,5 +1,5 @@
 //! What a client's transactions must run with, put ahead of its frames in the same write and the same
-//! transaction; and the slow path for statements that share a transaction with nothing.
+//! transaction.
 //!
 //! Which form goes where is measured: simple queries get `SET LOCAL …;` ahead of their text; the extended
 //! protocol a Bind and Execute of a prepared `set_config`, or inside a block, where a query would fix the
@@ -13,25 +13,10 @@ use super::expect::{Expect, Kind, Undo};
 use super::locals::{Insert, Locals, setter};
 use super::prepared::ensure;
 use super::server::ServerSession;
+use super::slow::SlowWait;
 use super::statement::{Intern, Statement};
 use crate::sql::{self, Class, Part, Traits};
 use crate::wire::{self, ErrorFields, PgError, front};
-
-/// Where the slow path is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Slow {
-    /// Not on it.
-    #[default]
-    Off,
-    /// The locals are being set for the session.
-    Setting,
-    /// They are set: the client's statement may go.
-    On,
-    /// It is done: a RESET is due.
-    Due,
-    /// The RESET is on its way.
-    Resetting,
-}
 
 impl ClientSession {
     /// A simple query of a client with a tenant. `None`: it goes as it stands.
@@ -48,6 +33,7 @@ impl ClientSession {
         }
         let judged = self.judge_text(text, traits).and_then(|lexical| {
             self.judge_resets(text, traits, to.server)?;
+            self.judge_ends(text, traits, to.server)?;
             Ok(lexical)
         });
         match judged {
@@ -93,6 +79,19 @@ impl ClientSession {
             self.judge_reset(reset && part.class.needs_locals())?;
             reset |= part.class == Class::ResetAll;
             self.judge_reset(reset && !idle)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a text in which a tenant would go on behind the end of its transaction.
+    fn judge_ends(&self, text: &[u8], traits: &Traits<'_>, server: &ServerSession) -> Result<(), PgError> {
+        if traits.statements <= 1 {
+            return self.judge_next(traits.class.needs_locals() && server.ahead.ended);
+        }
+        let mut ended = server.ahead.ended;
+        for part in sql::parts(text, self.standard_strings) {
+            self.judge_next(part.class.needs_locals() && ended)?;
+            ended |= matches!(part.class, Class::End | Class::Chain);
         }
         Ok(())
     }
@@ -260,6 +259,7 @@ impl ClientSession {
                 let in_the_middle = to.server.ahead.ran || to.server.ahead.state != State::Idle;
                 let judged = self.judge_use(statement, bind.statement.is_empty()).and_then(|lexical| {
                     self.judge_reset(statement.class == Class::ResetAll && in_the_middle)?;
+                    self.judge_next(statement.class.needs_locals() && to.server.ahead.ended)?;
                     Ok(lexical)
                 });
                 (statement.class, judged)
@@ -347,36 +347,6 @@ impl ClientSession {
         to.server.ahead.end_batch(false);
         None
     }
-
-    /// Takes the slow path further. `Ok(true)`: the statement may go; `Ok(false)`: a transaction is open,
-    /// so the statement is one like others.
-    fn slow_step(&mut self, locals: &Arc<Locals>, to: &mut To<'_>) -> Result<bool, SlowWait> {
-        let server = &mut *to.server;
-        if let Some(error) = server.slow_error.take() {
-            server.slow = Slow::Off;
-            return Err(SlowWait::Failed(error));
-        }
-        if server.slow == Slow::On {
-            server.ahead.local = self.locals().map_or(0, |(_, number)| number);
-            return Ok(true);
-        }
-        if server.owes_batch() || server.slow != Slow::Off {
-            server.doubt = true;
-            return Err(SlowWait::Wait);
-        }
-        if server.ahead.state != State::Idle || server.unsynced {
-            return Ok(false);
-        }
-        wire::query(to.out, &locals.session_text());
-        server.slow_reset = locals.reset_text(server.settings());
-        server.unnamed = None; // a simple query drops it
-        server.slow = Slow::Setting;
-        server.slow_taint = server.tainted;
-        server.tainted = true;
-        server.doubt = true;
-        server.push(Expect::aside(), to.replies);
-        Err(SlowWait::Wait)
-    }
 }
 
 /// What becomes of a frame of the extended protocol.
@@ -387,13 +357,6 @@ pub(super) enum Duties {
     Inject(Class),
     /// It is judged.
     Done(Verdict),
-}
-
-/// Why a statement of the slow path does not go yet, or at all.
-enum SlowWait {
-    Wait,
-    /// The server refused the settings: its `ErrorResponse`.
-    Failed(Vec<u8>),
 }
 
 /// Places in a text, in bytes (none: its front), and what is put there.
@@ -466,48 +429,5 @@ impl ServerSession {
         let made = intern.intern(&setter(count), 0, true);
         self.setters.push((count, Arc::clone(&made)));
         made
-    }
-
-    /// `ReadyForQuery` of the client's own: the end of a statement on the slow path, if nothing is open.
-    pub(super) fn slow_done(&mut self) {
-        if self.slow == Slow::On && self.status == b'I' && self.expect.is_empty() && !self.unsynced {
-            self.slow = Slow::Due;
-        }
-    }
-
-    /// Writes the RESET behind a statement on the slow path, if it is due. Not in the middle of a frame.
-    pub fn end_slow_path(&mut self, out: &mut Vec<u8>) {
-        if self.slow == Slow::Due {
-            wire::query(out, &std::mem::take(&mut self.slow_reset));
-            self.slow = Slow::Resetting;
-            self.unnamed = None;
-            self.expect.push_back(Expect::aside());
-        }
-    }
-
-    /// `ReadyForQuery` of a query of the slow path.
-    pub(super) fn slow_ready(&mut self) {
-        self.slow = match self.slow {
-            Slow::Setting if self.slow_error.is_none() => Slow::On,
-            Slow::Setting => {
-                // Nothing was set; the frame that waits is told why.
-                self.tainted = self.slow_taint;
-                Slow::Off
-            }
-            _ => {
-                self.tainted = self.slow_taint || self.worn;
-                Slow::Off
-            }
-        };
-    }
-
-    /// A query of the slow path failed.
-    pub(super) fn slow_failed(&mut self, error: Vec<u8>) {
-        if self.slow == Slow::Setting {
-            self.slow_error = Some(error);
-        } else {
-            // The tenant is still set for the session: nobody else may have it.
-            self.worn = true;
-        }
     }
 }

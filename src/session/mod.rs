@@ -8,7 +8,7 @@
 //! May import: `wire`, `sql`, `ids`. Knows no socket, no clock, no lock.
 //!
 //! Invariants:
-//! - One [`Expect`](expect::Expect) is queued for each reply that the server will send, in the order of the
+//! - One [`Expect`] is queued for each reply that the server will send, in the order of the
 //!   frames that went out; a reply that fits none is a protocol violation, and the connection is closed.
 //! - Nothing is remembered as prepared on a server before its `ParseComplete` is certain: whatever an error
 //!   skips is undone, in reverse.
@@ -24,10 +24,13 @@ mod expect;
 mod failure;
 mod inject;
 mod locals;
+mod parameters;
+mod position;
 mod preamble;
 mod prepared;
 mod server;
 mod settings;
+mod slow;
 mod statement;
 
 pub use client::{ClientSession, Mode, Verdict};

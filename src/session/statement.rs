@@ -36,13 +36,19 @@ pub struct Statement {
     pub deallocates_one: bool,
     /// What it is to its transaction.
     pub class: sql::Class,
-    /// Settings that it touches, which a tenant may protect.
+    /// Settings that it touches, which a tenant may protect. Of an unnamed statement it is not known: its text is
+    /// judged when it comes.
     pub touched: Option<Box<sql::Touched>>,
 }
 
 impl Statement {
     /// A statement with its number; `standard_strings` as for [`sql::traits`].
     pub fn new(id: u64, body: &[u8], standard_strings: bool) -> Self {
+        let text = wire::c_string(body).map_or(body, |(text, _)| text);
+        Self { touched: sql::touched(text, standard_strings), ..Self::read(id, body, standard_strings) }
+    }
+
+    fn read(id: u64, body: &[u8], standard_strings: bool) -> Self {
         let text = wire::c_string(body).map_or(body, |(text, _)| text);
         let traits = sql::traits(text, standard_strings);
         let mut name = SERVER_PREFIX.to_vec();
@@ -56,13 +62,13 @@ impl Statement {
             drops_all: traits.discard_all || traits.deallocate == Some(sql::Deallocate::All),
             deallocates_one: traits.deallocate.is_some_and(|which| which != sql::Deallocate::All),
             class: traits.class,
-            touched: sql::touched(text, standard_strings),
+            touched: None,
         }
     }
 
     /// One for an unnamed Parse: a very long text is judged but not kept.
     pub fn unnamed(id: u64, body: &[u8], standard_strings: bool) -> Self {
-        let mut statement = Self::new(id, body, standard_strings);
+        let mut statement = Self::read(id, body, standard_strings);
         if body.len() > MAX_UNNAMED_BYTES {
             statement.body = Box::default();
         }

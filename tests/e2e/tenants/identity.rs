@@ -1,7 +1,7 @@
 //! Who the tenant is: every way to say so, and what happens when they disagree.
 
 use super::{ACME, ANY, GLOBEX, SEEN, code, config, login, shop};
-use crate::support::wire::{Wire, bind, describe_portal, execute, parse, sync, tags};
+use crate::support::wire::{Wire, bind, describe_portal, execute, parse, query, sync, tags};
 use crate::support::{Howdah, PASSWORD, Version, wait_until};
 
 fn with(howdah: &Howdah, parameters: &[(&str, &str)]) -> Result<Wire, String> {
@@ -132,6 +132,14 @@ fn sources_that_disagree_are_refused() {
     let mut nobody = Wire::login(("127.0.0.1", howdah.port), "nobody", "other");
     assert_eq!(code(&nobody.query("SET howdah.tenant = 'acme'")), "28000");
     assert_eq!(nobody.value(SEEN), "", "no tenant on purpose: no rows, no error");
+    // Nothing is protected from it, and nothing of it reaches the next.
+    assert_eq!(code(&nobody.query("SET app.tenant_id = 'globex'")), "");
+    assert_eq!(nobody.value(SEEN), GLOBEX);
+    assert_eq!(code(&nobody.query("SET ROLE app")), "");
+    for _ in 0..3 {
+        assert_eq!(wire.value(SEEN), ACME);
+        assert_eq!(Wire::login(("127.0.0.1", howdah.port), "only.acme", "other").value(SEEN), ACME);
+    }
 }
 
 #[test]
@@ -312,4 +320,64 @@ fn tenants_with_all_the_rest() {
         c.query("SET howdah.tenant = 'globex'");
         assert_eq!(c.value(SEEN), GLOBEX);
     }
+}
+
+#[test]
+fn a_comment_ends_with_its_transaction_in_a_pipeline_too() {
+    let database = shop(Version::V15, "tenant_pipeline");
+    let howdah = config(1, &database, ANY).start();
+    let mut wire = login(&howdah, &database, "app");
+    let marked = "SELECT seen() /* howdah.tenant='acme' */";
+    wire.send(&["BEGIN", marked, "COMMIT", SEEN, marked, SEEN].map(query));
+    let answer = wire.read_ready(6);
+    assert_eq!(tags(&answer), "CZTDCZCZEZTDCZEZ");
+    wire.query("SET howdah.tenant = 'globex'");
+    wire.send(&["BEGIN", SEEN, "SET LOCAL howdah.user_id = 'x'", "ROLLBACK", SEEN].map(query));
+    let answer = wire.read_ready(5);
+    assert_eq!(code(&answer), "42704", "no such key here");
+    wire.query("RESET howdah.tenant");
+    wire.send(&["BEGIN", "SET LOCAL howdah.tenant = 'acme'", SEEN, "COMMIT", SEEN].map(query));
+    let answer = wire.read_ready(5);
+    assert_eq!(tags(&answer), "CZCZTDCZCZEZ");
+    // Nor is it carried into the next transaction by one text, one batch, or AND CHAIN.
+    for next in ["COMMIT; SELECT seen()", "COMMIT AND CHAIN; SELECT seen()", "ROLLBACK; BEGIN; SELECT seen()"]
+    {
+        for begin in [&["BEGIN", "SET LOCAL howdah.tenant = 'acme'", SEEN][..], &["BEGIN", marked]] {
+            for text in begin {
+                assert_eq!(code(&wire.query(text)), "", "{text}");
+            }
+            assert_eq!(code(&wire.query(next)), "0A000", "{next}");
+            wire.query("ROLLBACK");
+        }
+    }
+    wire.query("BEGIN");
+    wire.query(marked);
+    let batch = ["COMMIT", SEEN].iter().flat_map(|text| [parse("", text), bind("", "", &[]), execute("", 0)]);
+    let answer = wire.exchange(&batch.chain([sync()]).collect::<Vec<_>>());
+    assert_eq!((tags(&answer).as_str(), code(&answer).as_str()), ("12C1EZ", "0A000"));
+    wire.query("BEGIN");
+    wire.query(marked);
+    wire.query("COMMIT AND CHAIN");
+    assert_eq!(code(&wire.query(SEEN)), "0A000");
+    wire.query("ROLLBACK");
+    let answer = wire.query("SELECT seen(); COMMIT; SELECT seen() /* howdah.tenant='acme' */");
+    assert_eq!(tags(&answer), "TDCNCTDCZ", "a comment holds for its text");
+}
+
+#[test]
+fn a_resolver_that_takes_too_long_can_be_cancelled() {
+    let database = shop(Version::V15, "tenant_patience");
+    let tenancy = "[tenancy]\n[tenancy.context]\nuser_id = \"app.user_id\"\n[[tenancy.resolvers]]\nname = \"slow\"\n\
+        query = \"SELECT 'x' AS x FROM pg_sleep($1::float8)\"\nparams = [\"user_id\"]\nset = { \"app.x\" = \"x\" }\n[tenants.\"*\"]\n";
+    let howdah = config(1, &database, tenancy).start();
+    let mut wire = login(&howdah, &database, "app.acme");
+    wire.query("SET howdah.user_id = '60'");
+    wire.send(&[query(SEEN)]);
+    wait_until("the resolver's query runs", || {
+        database.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep($1%' AND state = 'active' AND pid <> pg_backend_pid()") == "1"
+    });
+    wire.cancel(("127.0.0.1", howdah.port));
+    assert_eq!(code(&wire.read_until(b'Z')), "57014");
+    wire.query("SET howdah.user_id = '0'");
+    assert_eq!(wire.value("SELECT seen() || current_setting('app.x')"), format!("{ACME}x"));
 }
