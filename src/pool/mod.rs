@@ -28,7 +28,7 @@ mod share;
 pub mod slots;
 mod waiter;
 
-pub use self::core::{Acquire, Pool, PoolConfig, Want, Welcome};
+pub use self::core::{Acquire, EVERYTHING, Pool, PoolConfig, Want, Welcome};
 pub use interner::Interner;
 pub use lease::{Kind, Lease, PinReason};
 pub use registry::{DatabaseLimit, DatabasePlace, Registry};

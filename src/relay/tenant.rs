@@ -10,7 +10,7 @@ use super::resolvers::Asking;
 use super::session::{End, Session, Stage};
 use super::tenants::{Place, TenantState, Tenants, unix_now};
 use crate::config::{TenantRule, User};
-use crate::pool::{Pool, Share};
+use crate::pool::{Kind, Pool, Share};
 use crate::session::{Change, Locals, Settings, Signature, Transaction};
 use crate::tenancy::{self, Identity, Who};
 use crate::wire::{PgError, front};
@@ -188,6 +188,9 @@ impl Tenancy {
         if block && change != Change::Now && who != self.who {
             return Err(fixed_tenant());
         }
+        if block && era.signer.is_some() && who.tenant != self.who.tenant {
+            return Err(signed_tenant());
+        }
         drop(era);
         self.identity = identity;
         self.changed_inside |= block;
@@ -302,15 +305,23 @@ impl Session {
         let generation = tenants.generation();
         let state = who.tenant.as_deref().map(|name| tenants.get(name)).transpose()?;
         let pool = pool_of(tenancy, &tenants, state.as_deref())?;
+        let changed =
+            state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
+        let other_pool = matches!(&self.stage, Stage::Leased(lease) if !Arc::ptr_eq(lease.pool(), &pool));
         if let Stage::Leased(lease) = &self.stage
-            && !Arc::ptr_eq(lease.pool(), &pool)
             && !lease.session.is_free()
         {
-            return Err(PgError::error(
-                "25001",
-                "this tenant lives in another database than the open transaction",
-            )
-            .hint("Set the tenant before BEGIN."));
+            if other_pool {
+                return Err(PgError::error(
+                    "25001",
+                    "this tenant lives in another database than the open transaction",
+                )
+                .hint("Set the tenant before BEGIN."));
+            }
+            if changed && era.signer.is_some() {
+                // The connection can be neither cleaned nor signed for it before the transaction is over.
+                return Err(signed_tenant());
+            }
         }
         let (found, valid_until) = match tenancy.resolved.take().filter(|(whose, _)| *whose == who) {
             Some((_, resolved)) => resolved?,
@@ -325,9 +336,7 @@ impl Session {
                 return Ok(Tenure::Wait);
             }
         };
-        let changed =
-            state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
-        if changed && matches!(&self.stage, Stage::Leased(lease) if lease.session.is_free()) {
+        if (changed || other_pool) && matches!(&self.stage, Stage::Leased(lease) if lease.session.is_free()) {
             // In session mode the connection is the client's between transactions too, but not another tenant's.
             if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
                 lease.recover(true);
@@ -369,6 +378,18 @@ impl Session {
         (!good).then(|| (fresh, sign()))
     }
 
+    /// A session that keeps its connection between transactions may need another signature for the next one. True
+    /// if it is on its way.
+    pub(super) fn renew_signature(&mut self) -> bool {
+        let between = matches!(&self.stage, Stage::Leased(lease)
+            if lease.kind() != Kind::Transaction && lease.session.is_free());
+        let due = between && self.signature().is_some();
+        if due {
+            self.prepare_settings();
+        }
+        due
+    }
+
     /// Goes on with resolvers. True when they are done.
     pub(super) fn poll_resolving(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Some(tenancy) = &mut self.tenancy else { return Ok(false) };
@@ -394,6 +415,11 @@ impl Session {
 fn fixed_tenant() -> PgError {
     PgError::error("25001", "the tenant cannot change inside of a transaction that has run a statement")
         .hint("Set it before BEGIN, or right after it.")
+}
+
+fn signed_tenant() -> PgError {
+    PgError::error("25001", "a signed tenant cannot change inside of a transaction")
+        .hint("Set it before BEGIN, or in a comment on BEGIN.")
 }
 
 fn pool_of(tenancy: &Tenancy, tenants: &Tenants, state: Option<&TenantState>) -> Result<Arc<Pool>, PgError> {

@@ -132,6 +132,14 @@ fn sources_that_disagree_are_refused() {
     let mut nobody = Wire::login(("127.0.0.1", howdah.port), "nobody", "other");
     assert_eq!(code(&nobody.query("SET howdah.tenant = 'acme'")), "28000");
     assert_eq!(nobody.value(SEEN), "", "no tenant on purpose: no rows, no error");
+    // Nothing is protected from it, and nothing of it reaches the next.
+    assert_eq!(code(&nobody.query("SET app.tenant_id = 'globex'")), "");
+    assert_eq!(nobody.value(SEEN), GLOBEX);
+    assert_eq!(code(&nobody.query("SET ROLE app")), "");
+    for _ in 0..3 {
+        assert_eq!(wire.value(SEEN), ACME);
+        assert_eq!(Wire::login(("127.0.0.1", howdah.port), "only.acme", "other").value(SEEN), ACME);
+    }
 }
 
 #[test]
