@@ -196,10 +196,17 @@ impl House {
             tls: self.server_tls.get(&database.name).cloned(),
             tls_mode: database.tls.mode,
             connect_timeout: settings.server_connect_timeout,
-            startup: Vec::new(),
+            startup: self.pinned(),
             max_prepared_statements: settings.max_prepared_statements,
             keys: Arc::clone(&self.keys),
         }
+    }
+
+    /// With tenants, how texts are read must not hang on a default of the role's, which whoever is that role may
+    /// change: a tenant for all others.
+    fn pinned(&self) -> Vec<(&'static str, String)> {
+        let tenancy = self.config.tenancy.as_ref();
+        tenancy.map(|_| ("standard_conforming_strings", "on".to_owned())).into_iter().collect()
     }
 
     /// The database's password, or the one that is configured for the user who logs in at the server.
