@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import base
 import cases
 import proc
 import report
@@ -46,7 +47,7 @@ class Run:
 
     def __init__(self, given, children, folder):
         self.given = given
-        self.options = cases.Options(given.quick, given.seconds, given.rounds)
+        self.options = base.Options(given.quick, given.seconds, given.rounds)
         self.samples, self.notes, self.problems = {}, [], []
         self.place = servers.Place(folder, children, proc.service_user())
         self.server = servers.Postgres(self.place, servers.find_postgres(given.pg_bin))
@@ -102,16 +103,18 @@ class Run:
                 target.stop()
 
     def suits(self, case, name, target):
+        if not case.suits(target):
+            return False
         if case.prepares and not target.can_prepare():
             self.notes.append(
                 f"{target.name} {target.version} knows no prepared statements in transaction mode: not in {name}"
             )
             return False
-        return case.suits(target)
+        return True
 
     def ready(self, case, name, target):
         try:
-            target.start(case.scram)
+            target.start(case)
             case.warm(target)
             return True
         except (Failed, OSError) as problem:

@@ -1,12 +1,13 @@
 """What is measured. Each case takes one sample of one target and returns {metric: figure}."""
 
-import re
 import time
 
 import proc
+import tenants
 import wire
+from base import Case, pgbench
 from proc import Failed, WrongUsage
-from servers import DATABASE, SCRAM_USER, USER, client_environment
+from servers import DATABASE, USER, client_environment
 
 IDLE_CLIENTS = 5000
 STATEMENTS = 1_000_000
@@ -15,52 +16,6 @@ COPY_SQL = f"COPY (SELECT repeat('x', 1000) FROM generate_series(1, {COPY_ROWS})
 COPY_BYTES = COPY_ROWS * 1001
 ROW_BYTES = 900 * 1024 * 1024
 ROW_SQL = f"SELECT repeat('x', {ROW_BYTES})"
-
-
-class Options:
-    """How long and how often."""
-
-    def __init__(self, quick, seconds, rounds):
-        self.quick = quick
-        self.seconds = seconds or (2 if quick else 5)
-        self.rounds = rounds or (1 if quick else 5)
-        self.rest = 5 if quick else 20
-
-
-class Case:
-    scram = False  # clients log in with SCRAM instead of trust
-    prepares = False
-    most_rounds = 99
-    fresh = False  # a fresh proxy process for every sample
-
-    def __init__(self, server, options):
-        self.server, self.options = server, options
-
-    def suits(self, target):
-        return True
-
-    def warm(self, target):
-        """Opens the pool and fills the caches before the first sample."""
-
-    def sample(self, target):
-        raise NotImplementedError
-
-
-def pgbench(case, target, arguments, seconds):
-    """One run of pgbench -S; returns transactions, tps and the proxy's CPU seconds."""
-    user = SCRAM_USER if case.scram else USER
-    command = [f"{case.server.bin}/pgbench", "-n", "-S", *arguments, "-T", str(seconds), DATABASE]
-    before = proc.cpu_seconds(target.pid) if target.pid else 0
-    output = case.server.place.children.run(
-        command, timeout=seconds + 60, env=client_environment(target.port, user)
-    )
-    spent = proc.cpu_seconds(target.pid) - before if target.pid else None
-    done = re.search(r"actually processed: (\d+)", output)
-    tps = re.search(r"tps = ([\d.]+)", output)
-    failed = re.search(r"failed transactions: (\d+)", output)
-    if not done or not tps or int(done.group(1)) == 0 or (failed and int(failed.group(1))):
-        raise Failed("pgbench says: " + " | ".join(output.strip().splitlines()[-6:]))
-    return int(done.group(1)), float(tps.group(1)), spent
 
 
 class Throughput(Case):
@@ -223,10 +178,12 @@ CASES = {
     "idle5000": Idle,
     "stream": Stream,
     "statements": Statements,
+    **tenants.CASES,
 }
 GROUPS = {
     "latency1": ["latency1-simple", "latency1-prepared"],
     "connect": ["connect-trust", "connect-scram"],
+    "tenants": list(tenants.CASES),
 }
 
 

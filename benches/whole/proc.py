@@ -75,17 +75,29 @@ class Children:
 
     def run(self, command, timeout, **kwargs):
         """Runs a command to its end and returns its output; raises Failed unless it exits with 0."""
-        kwargs.setdefault("stdout", subprocess.PIPE)
-        child = self.spawn(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, **kwargs)
+        return self.run_together([(command, kwargs)], timeout)[0]
+
+    def run_together(self, jobs, timeout):
+        """Runs commands at the same time; jobs are (command, arguments of Popen). Their outputs."""
+        children = []
         try:
-            out, err = child.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{os.path.basename(command[0])} took more than {timeout:.0f} s") from None
+            for command, kwargs in jobs:
+                kwargs = {"stdout": subprocess.PIPE} | kwargs
+                child = self.spawn(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, **kwargs)
+                children.append((os.path.basename(command[0]), child))
+            end = time.monotonic() + timeout
+            return [self._output(name, child, end - time.monotonic(), timeout) for name, child in children]
         finally:
-            self.stop(child)
+            for _, child in children:
+                self.stop(child)
+
+    def _output(self, name, child, left, timeout):
+        try:
+            out, err = child.communicate(timeout=max(left, 0.1))
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{name} took more than {timeout:.0f} s") from None
         if child.returncode != 0:
             lines = err.decode(errors="replace").strip().splitlines()[-4:]
-            name = os.path.basename(command[0])
             raise Failed(f"{name} exited with {child.returncode}: " + " | ".join(lines))
         return (out or b"").decode(errors="replace")
 

@@ -16,6 +16,7 @@ class Row:
     most_ratio: float | None = None
     least_ratio: float | None = None
     most: float | None = None
+    least: float | None = None
     unit: str = ""
 
     def must(self):
@@ -25,12 +26,16 @@ class Row:
             return f"≥ {self.least_ratio:g} × {self.yardstick}"
         if self.most is not None:
             return f"≤ {self.most:g} {self.unit}".rstrip()
+        if self.least is not None:
+            return f"≥ {self.least:g} {self.unit}".rstrip()
         return ""
 
     def verdict(self, value, ratio):
         """True, False, or None where nothing is demanded or nothing was measured."""
         if self.most is not None:
             return None if value is None else value <= self.most
+        if self.least is not None:
+            return None if value is None else value >= self.least
         if ratio is None:
             return None
         if self.most_ratio is not None:
@@ -61,6 +66,32 @@ ROWS = (
     Row("statements", "growth_mb", "memory after a million distinct prepared statements, MiB more", "pgbouncer", most=8, unit="MiB"),
     Row("statements", "per_second", "distinct statements prepared, run and closed a second", "pgbouncer", 0),
     Row("stream", "row_mb_s", "one row of 900 MiB, MB/s", "haproxy", 0),
+    *(
+        row
+        for mode in ("simple", "prepared")
+        for row in (
+            Row(f"tenant-{mode}", "other_tps", f"transactions/s without a tenant, {mode}", "", 0),
+            Row(f"tenant-{mode}", "tps", f"transactions/s with a tenant, {mode}", "", 0),
+            Row(f"tenant-{mode}", "ratio", f"with a tenant : without, {mode}", "", 2, least=0.8),
+            Row(f"tenant-{mode}", "other_cpu_us", f"CPU per transaction without a tenant, {mode}, µs", ""),
+            Row(f"tenant-{mode}", "cpu_added_us", f"CPU that a tenant adds to a transaction, {mode}, µs", "", 2, most=1.5, unit="µs"),
+        )
+    ),
+    Row("tenant-rls", "other_tps", "transactions/s, the query names the tenant, prepared", "", 0),
+    Row("tenant-rls", "tps", "transactions/s, a policy does, prepared", "", 0),
+    Row("tenant-rls", "ratio", "policy : query, prepared", "", 2),
+    *(
+        row
+        for name, mode, least in (("tenant-by-hand", "prepared", 3.0), ("tenant-by-hand-simple", "simple", None))
+        for row in (
+            Row(name, "other_tps", f"transactions/s, tenant set by hand, {mode}", "", 0),
+            Row(name, "tps", f"transactions/s, set by Howdah, {mode}", "", 0),
+            Row(name, "ratio", f"by Howdah : by hand, {mode}", "", 2, least=least),
+        )
+    ),
+    Row("noisy", "quiet_ms", "p99 of a small tenant alone, ms", "pgbouncer", 2),
+    Row("noisy", "beside_ms", "p99 beside a tenant with 100 clients, ms", "pgbouncer", 2, most=15, unit="ms"),
+    Row("noisy", "growth", "p99 beside it : alone", "pgbouncer", 2, most=5),
 )
 
 

@@ -18,11 +18,26 @@ from proc import Failed
 
 USER = "bench"  # trusted everywhere
 SCRAM_USER = "bench_scram"  # logs in with a password
+TENANT_USER = "app"  # logs in at Howdah as app.TENANT
 PASSWORD = "a-benchmark-only"
 DATABASE = "bench"
 POOL = 20
 PREPARED = 200
 MAX_CLIENTS = 6000
+
+ORDERS_EACH = 25_000
+TENANTS = ("t0", "t1", "t2", "t3")
+# The same rows with and without a policy; order n belongs to tenant n % 4.
+ORDERS = (
+    f"CREATE TABLE orders_plain AS SELECT n AS id, 't' || n % {len(TENANTS)} AS tenant_id, n % 1000 AS total "
+    f"FROM generate_series(0, {ORDERS_EACH * len(TENANTS) - 1}) n",
+    "ALTER TABLE orders_plain ADD PRIMARY KEY (id)",
+    "CREATE TABLE orders (LIKE orders_plain INCLUDING ALL)",
+    "INSERT INTO orders SELECT * FROM orders_plain",
+    "ALTER TABLE orders ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY own ON orders USING (tenant_id = (SELECT current_setting('app.tenant_id', true)))",
+    "GRANT SELECT ON orders, orders_plain TO PUBLIC",
+)
 
 
 def scram_verifier(password, iterations=4096):
@@ -110,6 +125,7 @@ class Postgres:
         self.version = version_of([f"{bin_folder}/postgres", "--version"], r"(\d+[.\d]*)")
 
     def start(self, scale, verifier):
+        self.scale = scale
         place = self.place
         data = os.path.join(place.folder, "data")
         os.mkdir(data, 0o700)
@@ -160,6 +176,8 @@ class Postgres:
             timeout=600, env=client_environment(self.port, "postgres"),
         )
         self.psql(DATABASE, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC")
+        for statement in ORDERS:
+            self.psql(DATABASE, statement)
         self.psql(DATABASE, "VACUUM ANALYZE")
         self.psql(DATABASE, "CHECKPOINT")
 
@@ -188,7 +206,7 @@ class Direct:
         self.port = server.port
         self.version = server.version
 
-    def start(self, scram):
+    def start(self, case):
         pass
 
     def stop(self):
@@ -218,11 +236,11 @@ class Proxy:
     def can_prepare(self):
         return True
 
-    def start(self, scram):
+    def start(self, case):
         self.starts += 1
         self.port = proc.free_port()
         stem = f"{self.name}-{self.starts}"
-        command, user = self.command(stem, scram)
+        command, user = self.command(stem, case)
         self.log = os.path.join(self.place.folder, f"{stem}.log")
         with open(self.log, "w") as out:
             self.child = self.place.children.spawn(
@@ -251,7 +269,7 @@ class Haproxy(Proxy):
     def ask_version(self):
         return version_of([self.binary, "-v"], r"version (\d[.\d]*)")
 
-    def command(self, stem, scram):
+    def command(self, stem, case):
         path = self.place.write(f"{stem}.cfg", f"""global
     nbthread 2
     maxconn 1000
@@ -279,7 +297,7 @@ class Pgbouncer(Proxy):
         """Prepared statements in transaction mode came with 1.21."""
         return tuple(map(int, (self.version or "0").split(".")[:2])) >= (1, 21)
 
-    def command(self, stem, scram):
+    def command(self, stem, case):
         users = self.place.write(f"{stem}.users", f'"{SCRAM_USER}" "{self.verifier}"\n"{USER}" ""\n')
         prepared = f"max_prepared_statements = {PREPARED}\n" if self.can_prepare() else ""
         path = self.place.write(f"{stem}.ini", f"""[databases]
@@ -288,15 +306,24 @@ class Pgbouncer(Proxy):
 listen_addr = 127.0.0.1
 listen_port = {self.port}
 unix_socket_dir =
-auth_type = {"scram-sha-256" if scram else "trust"}
+auth_type = {"scram-sha-256" if case.scram else "trust"}
 auth_file = {users}
 pool_mode = transaction
-default_pool_size = {POOL}
+default_pool_size = {case.pool}
 max_client_conn = {MAX_CLIENTS}
 log_connections = 0
 log_disconnections = 0
 {prepared}""")
         return [self.binary, path], self.place.user
+
+
+# Continues the table of USER, who carries no tenant.
+TENANCY = f"""tenant = "none"
+[users.{TENANT_USER}]
+tenants = "*"
+[tenancy]
+[tenants."*"]
+"""
 
 
 class Howdah(Proxy):
@@ -306,11 +333,11 @@ class Howdah(Proxy):
     def ask_version(self):
         return version_of([self.binary, "--version"], r"(\d+\.\d[-.\w]*)")
 
-    def command(self, stem, scram):
+    def command(self, stem, case):
         workers = f"worker_threads = {self.workers}\n" if self.workers else ""
         path = self.place.write(f"{stem}.toml", f"""[listen]
 addresses = ["127.0.0.1:{self.port}"]
-auth_type = "{"scram-sha-256" if scram else "trust"}"
+auth_type = "{"scram-sha-256" if case.scram else "trust"}"
 max_client_conn = {MAX_CLIENTS}
 {workers}
 [http]
@@ -319,15 +346,16 @@ address = "127.0.0.1:{proc.free_port()}"
 level = "warn"
 [pool]
 pool_mode = "transaction"
-default_pool_size = {POOL}
+default_pool_size = {case.pool}
 max_prepared_statements = {PREPARED}
 [databases.{DATABASE}]
 host = "127.0.0.1"
 port = {self.server.port}
 dbname = "{DATABASE}"
 user = "{USER}"
-[users.{SCRAM_USER if scram else USER}]
-{f'password = "{self.verifier}"' if scram else ""}
+[users.{SCRAM_USER if case.scram else USER}]
+{f'password = "{self.verifier}"' if case.scram else ""}
+{TENANCY if case.tenancy else ""}
 """)
         # Not as another user: the binary may lie where only its builder can read.
         return [os.path.abspath(self.binary), "run", "-c", path], None

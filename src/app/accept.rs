@@ -10,9 +10,11 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::runtime::Handle;
 
 use super::house::House;
-use crate::frontend::{Arrival, arrive};
+use crate::frontend::{Arrival, LoggedIn, arrive};
+use crate::ids::ClientId;
 use crate::net::{SocketOptions, Stream, UnixListener};
-use crate::relay::{Host, serve};
+use crate::relay::{Host, Route, replicate, serve};
+use crate::wire::PgError;
 
 /// Connections that wait to be accepted.
 pub(super) const BACKLOG: i32 = 4096;
@@ -135,15 +137,7 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
         }
         Ok(Arrival::Client(client)) => {
             let (user, database) = (Arc::clone(&client.user.name), Arc::clone(&client.database_name));
-            let pool = house.pool(&client);
-            let host = Host {
-                shared: &house.shared,
-                pool: &pool,
-                max_clients: listen.max_client_conn,
-                client_idle: listen.client_idle_timeout,
-                worker,
-            };
-            match serve(id, *client, &host).await {
+            match admit(&house, id, *client, worker).await {
                 Ok(()) => {
                     metrics.logged_in.inc();
                     tracing::debug!(client = %id, %peer, %user, %database, "client logged in");
@@ -163,11 +157,37 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
     drop(login);
 }
 
+/// Starts the client's session, or says why there is none.
+async fn admit(house: &House, id: ClientId, client: LoggedIn, worker: usize) -> Result<(), PgError> {
+    let listen = &house.config.listen;
+    if let Some(replication) = client.replication {
+        let (server, max_db_connections) = house.replication_server(&client, replication);
+        let route = Route {
+            shared: &house.shared,
+            pools: &house.pools,
+            server: &server,
+            max_db_connections,
+            max_clients: listen.max_client_conn,
+            worker,
+        };
+        return replicate(id, client, &route).await;
+    }
+    let pool = house.pool(&client);
+    let host = Host {
+        shared: &house.shared,
+        pool: &pool,
+        max_clients: listen.max_client_conn,
+        client_idle: listen.client_idle_timeout,
+        worker,
+    };
+    serve(id, client, &host).await
+}
+
 /// The SQLSTATE as a label: those of our own, and one word for what a server may invent.
 fn class(sqlstate: &str) -> &'static str {
-    const KNOWN: [&str; 13] = [
-        "08P01", "0A000", "28000", "28P01", "3D000", "42601", "42704", "53300", "54000", "57P01", "57P03",
-        "22023", "XX000",
+    const KNOWN: [&str; 14] = [
+        "08P01", "0A000", "28000", "28P01", "3D000", "42501", "42601", "42704", "53300", "54000", "57P01",
+        "57P03", "22023", "XX000",
     ];
     KNOWN.iter().find(|known| **known == sqlstate).copied().unwrap_or("other")
 }

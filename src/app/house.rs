@@ -12,7 +12,7 @@ use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
 use crate::config::{Config, Database, PoolMode, PoolSettings, User};
-use crate::frontend::{Accounts, LoggedIn};
+use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
 use crate::net::NetError;
 use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
@@ -141,14 +141,35 @@ impl House {
 
     /// The pool for a client.
     pub(super) fn pool(&self, client: &LoggedIn) -> Arc<Pool> {
+        self.keep_keys(client);
+        let key = key_of(client);
+        self.pools.pool(&key, || self.pool_config(&key, &client.database, &client.user))
+    }
+
+    /// How the server connection for a replication connection is made, and `max_db_connections`. It has no pool:
+    /// nothing of it can be lent to anybody else.
+    pub(super) fn replication_server(
+        &self,
+        client: &LoggedIn,
+        replication: Replication,
+    ) -> (ServerConfig, Option<usize>) {
+        self.keep_keys(client);
+        let settings = self.config.pool_settings(&client.database, &client.user);
+        let mut server = self.server(&key_of(client), &client.database, &client.user, &settings);
+        server.startup.push(("replication", replication.value().to_owned()));
+        if !client.settings.is_empty() {
+            server.startup.push(("options", client.settings.as_options()));
+        }
+        (server, settings.max_db_connections)
+    }
+
+    /// What a login with a verifier leaves for logins at the server.
+    fn keep_keys(&self, client: &LoggedIn) {
         if let Some(keys) = &client.keys
             && is_verifier(client.user.password.as_ref())
         {
             *self.slot(&client.user.name).lock() = Some(keys.clone());
         }
-        let key =
-            PoolKey { database: Arc::clone(&client.database_name), user: Arc::clone(&client.user.name) };
-        self.pools.pool(&key, || self.pool_config(&key, &client.database, &client.user))
     }
 
     fn pool_config(&self, key: &PoolKey, database: &Arc<Database>, user: &User) -> PoolConfig {
@@ -175,9 +196,17 @@ impl House {
             tls: self.server_tls.get(&database.name).cloned(),
             tls_mode: database.tls.mode,
             connect_timeout: settings.server_connect_timeout,
+            startup: self.pinned(),
             max_prepared_statements: settings.max_prepared_statements,
             keys: Arc::clone(&self.keys),
         }
+    }
+
+    /// With tenants, how texts are read must not hang on a default of the role's, which whoever is that role may
+    /// change: a tenant for all others.
+    fn pinned(&self) -> Vec<(&'static str, String)> {
+        let tenancy = self.config.tenancy.as_ref();
+        tenancy.map(|_| ("standard_conforming_strings", "on".to_owned())).into_iter().collect()
     }
 
     /// The database's password, or the one that is configured for the user who logs in at the server.
@@ -241,6 +270,10 @@ impl crate::admin::Status for House {
             .collect();
         if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
     }
+}
+
+fn key_of(client: &LoggedIn) -> PoolKey {
+    PoolKey { database: Arc::clone(&client.database_name), user: Arc::clone(&client.user.name) }
 }
 
 fn is_verifier(password: Option<&SecretString>) -> bool {

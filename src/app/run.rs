@@ -156,7 +156,7 @@ fn reload(house: &House, path: &Path) {
     }
     match house.reload_certificates() {
         Ok(()) => tracing::info!("SIGHUP: certificates and keys were read again"),
-        Err(error) => tracing::error!(%error, "SIGHUP: certificates and keys stay as they were"),
+        Err(error) => tracing::error!(%error, "SIGHUP: nothing was changed of certificates and keys"),
     }
 }
 

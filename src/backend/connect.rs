@@ -60,6 +60,9 @@ pub struct ServerConfig {
     pub tls_mode: SslMode,
     /// For the whole of connect and login; `None` = as long as it takes.
     pub connect_timeout: Option<Duration>,
+    /// More of the startup message, after user and database. Names are Howdah's, never a client's: one of the
+    /// same name would take the place of the user.
+    pub startup: Vec<(&'static str, String)>,
     /// Bound of what is prepared on a connection.
     pub max_prepared_statements: usize,
     /// Keys that were derived from the password, so that PBKDF2 runs once.

@@ -196,6 +196,12 @@ impl Backend {
         ))
     }
 
+    /// The bare connection, for whoever relays bytes without looking at them. Only of one that has just logged
+    /// in: what is in flight or half read would be lost.
+    pub fn into_parts(self) -> (Stream, Arc<BackendHandle>, Arc<Parameters>) {
+        (self.io, self.handle, self.parameters)
+    }
+
     /// Its number.
     pub fn id(&self) -> BackendId {
         self.handle.id

@@ -34,7 +34,9 @@ impl<'a> Login<'a> {
     /// From the startup message to the first `ReadyForQuery`.
     pub(super) async fn run(mut self, id: BackendId, worker: usize) -> Result<Box<Backend>, ConnectError> {
         let mut out = Vec::with_capacity(128);
-        wire::startup_message(&mut out, &[("user", &self.config.user), ("database", &self.config.dbname)]);
+        let mut asked = vec![("user", &*self.config.user), ("database", &*self.config.dbname)];
+        asked.extend(self.config.startup.iter().map(|(name, value)| (*name, value.as_str())));
+        wire::startup_message(&mut out, &asked);
         self.send(&out).await?;
         self.authenticate().await?;
         let (cancel, parameters) = self.settle().await?;

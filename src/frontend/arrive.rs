@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::accounts::Accounts;
 use super::login;
 use super::params;
+use super::replication::{self, Replication};
 use super::tenant;
 use crate::auth::ScramKeys;
 use crate::config::{Database, User};
@@ -50,6 +51,8 @@ pub struct LoggedIn {
     pub keys: Option<ScramKeys>,
     /// Who its tenant is, as far as the connection says; `None` without tenancy.
     pub identity: Option<Identity>,
+    /// It wants to replicate, on a server connection of its own.
+    pub replication: Option<Replication>,
 }
 
 /// A connection that was refused. The client has been told; this is for the log.
@@ -146,6 +149,7 @@ pub async fn arrive(stream: Stream, accounts: &Accounts) -> Result<Arrival, Reje
             secret_len: client.secret_len,
             keys: client.keys,
             identity: client.identity,
+            replication: client.replication,
         }))),
         Ok(None) | Err(Stop::Gone) => Ok(Arrival::Nobody),
         Err(Stop::Error(error)) => {
@@ -170,6 +174,7 @@ struct Client {
     secret_len: usize,
     keys: Option<ScramKeys>,
     identity: Option<Identity>,
+    replication: Option<Replication>,
 }
 
 async fn welcome_in(
@@ -197,28 +202,44 @@ async fn welcome_in(
     *claimed = Some(user_name.chars().take(64).filter(|c| !c.is_control()).collect());
     let named = tenant::read_user(accounts, user_name)?;
     check_certificate(guest, accounts, named.name)?;
+    let replication = replication::asked(&startup)?;
     let (settings, options) = params::settings(&startup, accounts.rules.is_some())?;
     let (user, keys) = login::authenticate(guest, accounts, named.name, user_name).await?;
     let asked = startup.param("database").filter(|name| !name.is_empty()).unwrap_or(named.name);
-    if let Some(replication) = startup.param("replication")
-        && !matches!(replication, "false" | "off" | "no" | "0")
-    {
-        return Err(PgError::fatal("0A000", "replication connections are not supported by this proxy").into());
-    }
     let placed = tenant::read_database(accounts, asked)?;
-    let asked = placed.name;
-    let database = accounts.config.database(asked).ok_or_else(|| {
-        let shown: String = asked.chars().take(64).filter(|c| !c.is_control()).collect();
-        PgError::fatal("3D000", format!("database \"{shown}\" does not exist"))
-    })?;
-    if !user.may_use(asked) && !user.may_use(&database.name) {
-        return Err(
-            PgError::fatal("28000", format!("user \"{}\" may not use this database", user.name)).into()
-        );
-    }
+    let (database_name, database) = destination(accounts, &user, placed.name, replication)?;
     let identity = tenant::identity(accounts, &user, &named.claims, &placed.claims, &options)?;
-    let database_name = if *database.name == *asked { Arc::clone(&database.name) } else { asked.into() };
-    Ok(Some(Entry::Client(Client { user, database_name, database, settings, secret_len, keys, identity })))
+    if replication.is_some() {
+        replication::permit(accounts, &user)?;
+    }
+    let client = Client { user, database_name, database, settings, secret_len, keys, identity, replication };
+    Ok(Some(Entry::Client(client)))
+}
+
+/// The database that a client means, and its name as the client may use it.
+fn destination(
+    accounts: &Accounts,
+    user: &User,
+    asked: &str,
+    replication: Option<Replication>,
+) -> Result<(Arc<str>, Arc<Database>), PgError> {
+    let config = &accounts.config;
+    let (name, database) = match config.database(asked) {
+        Some(database) if *database.name == *asked => (Arc::clone(&database.name), database),
+        Some(any) => (asked.into(), any),
+        None if replication == Some(Replication::Physical) => replication::only_database(config, asked)?,
+        None => return Err(no_database(asked)),
+    };
+    if user.may_use(&name) || user.may_use(&database.name) {
+        return Ok((name, database));
+    }
+    Err(PgError::fatal("28000", format!("user \"{}\" may not use this database", user.name)))
+}
+
+/// 3D000.
+pub(super) fn no_database(asked: &str) -> PgError {
+    let shown: String = asked.chars().take(64).filter(|c| !c.is_control()).collect();
+    PgError::fatal("3D000", format!("database \"{shown}\" does not exist"))
 }
 
 /// Answers requests for encryption, at most one of each kind, and returns the packet behind them.

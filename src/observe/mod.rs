@@ -35,6 +35,8 @@ pub struct Metrics {
     pub cancels: IntCounter,
     /// Times that accepting a connection failed (out of file descriptors).
     pub accept_failures: IntCounter,
+    replication: IntGaugeVec,
+    replications: IntCounterVec,
     servers: IntGaugeVec,
     waiting: IntGaugeVec,
     connects: IntCounterVec,
@@ -105,6 +107,15 @@ impl Metrics {
                 "howdah_accept_failures_total",
                 "Times that accepting a connection failed.",
             )?,
+            replication: IntGaugeVec::new(
+                Opts::new("howdah_replication_connections", "Replication connections that are open."),
+                &["database"],
+            )?,
+            replications: counters(
+                "howdah_replication_connections_total",
+                "Replication connections that were opened.",
+                &["database"],
+            )?,
             servers: IntGaugeVec::new(
                 Opts::new("howdah_pool_server_connections", "Server connections by what they do."),
                 &["database", "user", "state"],
@@ -132,7 +143,7 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 14] = [
+        let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(self.clients.clone()),
             Box::new(self.logins.clone()),
             Box::new(self.logged_in.clone()),
@@ -140,6 +151,8 @@ impl Metrics {
             Box::new(self.panics.clone()),
             Box::new(self.cancels.clone()),
             Box::new(self.accept_failures.clone()),
+            Box::new(self.replication.clone()),
+            Box::new(self.replications.clone()),
             Box::new(self.servers.clone()),
             Box::new(self.waiting.clone()),
             Box::new(self.connects.clone()),
@@ -171,6 +184,15 @@ impl Metrics {
         }
     }
 
+    /// Counts a replication connection from now on until what is returned is dropped. `database` is the name in
+    /// the configuration.
+    pub fn replication(&self, database: &str) -> ReplicationMetric {
+        self.replications.with_label_values(&[database]).inc();
+        let open = self.replication.with_label_values(&[database]);
+        open.inc();
+        ReplicationMetric(open)
+    }
+
     /// The text exposition format, version 0.0.4.
     ///
     /// # Errors
@@ -179,6 +201,16 @@ impl Metrics {
         let mut text = Vec::with_capacity(16 << 10);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// A replication connection that is counted as open.
+#[derive(Debug)]
+pub struct ReplicationMetric(IntGauge);
+
+impl Drop for ReplicationMetric {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -24,6 +24,8 @@ use crate::wire::{Parameters, PgError};
 
 /// Server connections that one pool makes at the same time.
 const CONNECTING: usize = 8;
+/// What leaves nothing of a session, whatever was done in it.
+pub const EVERYTHING: &str = "DISCARD ALL";
 /// Answers for new clients that are remembered.
 const WELCOMES: usize = 256;
 
@@ -136,10 +138,10 @@ impl Pool {
         self.settings().server_reset_query.clone()
     }
 
-    /// What removes another client's traces: never nothing, whatever the configuration says.
+    /// What removes another client's traces (of a `strict` one everything, see [`EVERYTHING`]): never nothing, whatever the configuration says.
     pub fn cleaning_query(&self) -> String {
         let query = self.reset_query();
-        if query.is_empty() { "DISCARD ALL".to_owned() } else { query }
+        if query.is_empty() { EVERYTHING.to_owned() } else { query }
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -29,7 +29,6 @@ pub struct Lease {
     pool: Arc<Pool>,
     backend: Option<Box<Backend>>,
     kind: Kind,
-    last_tenant: Option<u64>,
 }
 
 impl Lease {
@@ -39,8 +38,7 @@ impl Lease {
             tracing::warn!(pool = %pool.key(), %error, "a server socket could not be moved");
         }
         let kind = pool.lease_kind();
-        let last_tenant = std::mem::replace(&mut backend.tenant, backend.lent_to);
-        Self { pool, backend: Some(backend), kind, last_tenant }
+        Self { pool, backend: Some(backend), kind }
     }
 
     /// How long it lasts.
@@ -48,9 +46,18 @@ impl Lease {
         self.kind
     }
 
-    /// The tenant that used the connection before; `None` if nobody did since it was made or cleaned.
+    /// The tenant whose traces may be on the connection; `None` if nobody has used it. Borrowing it changes
+    /// nothing of that: see [`Self::used_by_borrower`].
     pub fn last_tenant(&self) -> Option<u64> {
-        self.last_tenant
+        self.backend.as_ref().and_then(|backend| backend.tenant)
+    }
+
+    /// The tenant that it is lent to uses it now: there is nothing of another on it that must not be there. Whoever
+    /// gives it back without having come so far leaves the traces of the one before to be cleaned.
+    pub fn used_by_borrower(&mut self) {
+        if let Some(backend) = &mut self.backend {
+            backend.tenant = backend.lent_to;
+        }
     }
 
     /// The pool that lent it.

@@ -28,10 +28,10 @@ mod share;
 pub mod slots;
 mod waiter;
 
-pub use self::core::{Acquire, Pool, PoolConfig, Want, Welcome};
+pub use self::core::{Acquire, EVERYTHING, Pool, PoolConfig, Want, Welcome};
 pub use interner::Interner;
 pub use lease::{Kind, Lease, PinReason};
-pub use registry::{DatabaseLimit, Registry};
+pub use registry::{DatabaseLimit, DatabasePlace, Registry};
 pub use share::{Places, Share};
 pub use waiter::Waiter;
 

@@ -80,7 +80,7 @@ impl Pool {
             }
             if !self.limit.take(self.settings().max_db_connections) {
                 drop(inner);
-                if made_room || !self.limit.make_room(self) {
+                if made_room || !self.limit.make_room(Some(self)) {
                     return false;
                 }
                 made_room = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Pool;
+use super::core::{EVERYTHING, Pool};
 use crate::backend::{Backend, Loss};
 use crate::session::ClientSession;
 
@@ -80,7 +80,9 @@ async fn recover(backend: &mut Backend, reset_query: Option<&str>) -> Result<(),
         }
         backend.session.cleaned();
         backend.owner = None;
-        backend.tenant = None;
+        if query == EVERYTHING {
+            backend.tenant = None;
+        }
     }
     Ok(())
 }

@@ -29,9 +29,23 @@ impl DatabaseLimit {
     }
 
     /// Closes a resting connection of another pool, so that its place becomes free.
-    pub(super) fn make_room(&self, not: &Pool) -> bool {
+    pub(super) fn make_room(&self, not: Option<&Pool>) -> bool {
         let pools: Vec<Arc<Pool>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
-        pools.iter().any(|pool| !std::ptr::eq(Arc::as_ptr(pool), not) && pool.close_one_idle())
+        let is_it = |pool: &Arc<Pool>| not.is_some_and(|not| std::ptr::eq(Arc::as_ptr(pool), not));
+        pools.iter().any(|pool| !is_it(pool) && pool.close_one_idle())
+    }
+}
+
+/// A place among `max_db_connections` for a server connection that is in no pool; given back on drop. Clients that
+/// wait for one get it with the next [`Pool::tick`].
+#[derive(Debug)]
+pub struct DatabasePlace {
+    limit: Arc<DatabaseLimit>,
+}
+
+impl Drop for DatabasePlace {
+    fn drop(&mut self) {
+        self.limit.give();
     }
 }
 
@@ -63,6 +77,19 @@ impl Registry {
                 pool
             })
             .clone()
+    }
+
+    /// A place for a server connection to `database` that is in no pool, if need be that of a connection that
+    /// rests in one. `None`: all of `max` are in use.
+    pub fn place(&self, database: &Arc<str>, max: Option<usize>) -> Option<DatabasePlace> {
+        let limit = Arc::clone(&self.limits.entry(Arc::clone(database)).or_default());
+        let taken = limit.take(max) || (limit.make_room(None) && limit.take(max));
+        taken.then(|| DatabasePlace { limit }) // made only when taken: dropped, it gives back
+    }
+
+    /// The number of a server connection that is in no pool.
+    pub fn next_id(&self) -> BackendId {
+        next_id(&self.ids)
     }
 
     /// All pools there are.

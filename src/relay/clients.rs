@@ -76,6 +76,11 @@ impl ClientHandle {
         wishes != 0
     }
 
+    /// Another task heeds the wishes from now on: with its next poll it is the one to wake.
+    pub(super) fn hand_over(&self) {
+        self.wishes.fetch_or(WOKEN, Ordering::AcqRel);
+    }
+
     pub(super) fn has_wish(&self, wish: Wish) -> bool {
         self.wishes.load(Ordering::Acquire) & wish as u8 != 0
     }

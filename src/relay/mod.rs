@@ -10,7 +10,7 @@
 //! - One task does both directions of a client. Per transaction nothing is spawned, and no lock is held
 //!   while it waits.
 //! - A client at rest owns no buffer: bytes are read into the worker's, and only what cannot be used at once
-//!   is kept.
+//!   is kept. Replication connections are few, and have their own.
 //! - A side that does not read stops the reading of the other side; memory for a message in passing is
 //!   bounded, whatever its length.
 //! - No transaction begins before its tenant is in force in the client's session; it changes only while no
@@ -20,7 +20,9 @@
 mod buffer;
 mod clients;
 mod deadline;
+mod messages;
 mod own;
+mod replication;
 mod resolvers;
 mod session;
 mod shared;
@@ -30,6 +32,7 @@ mod transfer;
 mod welcome;
 
 pub use clients::{ClientHandle, Clients};
+pub use replication::{Route, replicate};
 pub use shared::Shared;
 pub use tenants::{Router, TenantState, Tenants};
 pub use welcome::{Host, serve};

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::tenant::Tenancy;
 use crate::net::Stream;
 use crate::observe::TransactionTiming;
-use crate::pool::{Kind, Lease, Pool, Share, Waiter, Want};
+use crate::pool::{EVERYTHING, Kind, Lease, Pool, Share, Waiter, Want};
 use crate::session::ClientSession;
 use crate::wire::PgError;
 
@@ -243,12 +243,17 @@ impl Session {
         let foreign = lease.owner.is_some_and(|owner| owner != (self.handle.id, tenant))
             || strict && lease.last_tenant().is_some_and(|last| last != tenant);
         if foreign {
-            let query = lease.pool().cleaning_query();
+            // What arbitrary SQL left behind, only this removes for certain.
+            let query = if strict { EVERYTHING.to_owned() } else { lease.pool().cleaning_query() };
+            // Until it is clean: should the client leave in the middle, the next one must clean it again.
+            lease.owner = lease.owner.or(Some((self.handle.id, lease.last_tenant().unwrap_or(tenant))));
             let backend = &mut *lease;
             // Until it is done, whoever gets the connection back must clean it.
             backend.session.set_tainted();
             backend.session.own_query(query.as_bytes(), &mut backend.out);
             self.preparing = Preparing::Cleaning;
+        } else {
+            lease.used_by_borrower();
         }
         self.stage = Stage::Leased(lease);
         if !foreign {
@@ -257,7 +262,7 @@ impl Session {
     }
 
     /// Brings the connection's settings to the client's, if they differ.
-    fn prepare_settings(&mut self) {
+    pub(super) fn prepare_settings(&mut self) {
         let signature = self.signature();
         let Stage::Leased(lease) = &mut self.stage else { return };
         let backend = &mut **lease;
@@ -282,6 +287,7 @@ impl Session {
             (Preparing::Cleaning, None) => {
                 lease.session.cleaned();
                 lease.owner = None;
+                lease.used_by_borrower();
                 self.prepare_settings();
             }
             (_, None) => {

@@ -10,7 +10,7 @@ use super::resolvers::Asking;
 use super::session::{End, Session, Stage};
 use super::tenants::{Place, TenantState, Tenants, unix_now};
 use crate::config::{TenantRule, User};
-use crate::pool::{Pool, Share};
+use crate::pool::{Kind, Pool, Share};
 use crate::session::{Change, Locals, Settings, Signature, Transaction};
 use crate::tenancy::{self, Identity, Who};
 use crate::wire::{PgError, front};
@@ -37,6 +37,8 @@ pub(super) struct Tenancy {
     valid_until: Option<Instant>,
     /// It comes from a comment, and ends with the transaction.
     transient: bool,
+    /// The frame that is judged has a comment of its own.
+    marked: bool,
     /// `SET howdah.…` was used in the open transaction.
     changed_inside: bool,
     /// It was used since the tenant was put in force.
@@ -80,6 +82,7 @@ impl Tenancy {
             place: None,
             valid_until: None,
             transient: false,
+            marked: false,
             changed_inside: false,
             said: false,
             resolving: None,
@@ -185,6 +188,9 @@ impl Tenancy {
         if block && change != Change::Now && who != self.who {
             return Err(fixed_tenant());
         }
+        if block && era.signer.is_some() && who.tenant != self.who.tenant {
+            return Err(signed_tenant());
+        }
         drop(era);
         self.identity = identity;
         self.changed_inside |= block;
@@ -224,6 +230,16 @@ impl Session {
     /// # Errors
     /// The frame is refused with this error.
     pub(super) fn tenure(&mut self, tag: u8, frame: &[u8]) -> Result<Tenure, PgError> {
+        let tenure = self.find_tenure(tag, frame)?;
+        if let Some(tenancy) = &self.tenancy {
+            // A comment holds for the whole text that it stands in.
+            let fleeting = tenancy.changed_inside || tenancy.transient && !tenancy.marked;
+            self.front.set_fleeting(fleeting);
+        }
+        Ok(tenure)
+    }
+
+    fn find_tenure(&mut self, tag: u8, frame: &[u8]) -> Result<Tenure, PgError> {
         let resting = matches!(self.stage, Stage::Resting);
         let Some(tenancy) = &mut self.tenancy else { return Ok(Tenure::Right) };
         let starts = matches!(tag, front::QUERY | front::PARSE | front::BIND | front::FUNCTION_CALL);
@@ -235,6 +251,7 @@ impl Session {
             PgError::error("42601", "a comment for howdah cannot be read").detail(bad.to_string())
         })?;
         let pairs = marks.pairs.as_slice();
+        tenancy.marked = !pairs.is_empty();
         let who = |tenancy: &Tenancy| tenancy.identity.who(&tenancy.tenants.era().rules, pairs);
         if let Stage::Leased(lease) = &mut self.stage {
             let transaction = lease.session.transaction();
@@ -289,15 +306,23 @@ impl Session {
         let generation = tenants.generation();
         let state = who.tenant.as_deref().map(|name| tenants.get(name)).transpose()?;
         let pool = pool_of(tenancy, &tenants, state.as_deref())?;
+        let changed =
+            state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
+        let other_pool = matches!(&self.stage, Stage::Leased(lease) if !Arc::ptr_eq(lease.pool(), &pool));
         if let Stage::Leased(lease) = &self.stage
-            && !Arc::ptr_eq(lease.pool(), &pool)
             && !lease.session.is_free()
         {
-            return Err(PgError::error(
-                "25001",
-                "this tenant lives in another database than the open transaction",
-            )
-            .hint("Set the tenant before BEGIN."));
+            if other_pool {
+                return Err(PgError::error(
+                    "25001",
+                    "this tenant lives in another database than the open transaction",
+                )
+                .hint("Set the tenant before BEGIN."));
+            }
+            if changed && era.signer.is_some() {
+                // The connection can be neither cleaned nor signed for it before the transaction is over.
+                return Err(signed_tenant());
+            }
         }
         let (found, valid_until) = match tenancy.resolved.take().filter(|(whose, _)| *whose == who) {
             Some((_, resolved)) => resolved?,
@@ -312,9 +337,7 @@ impl Session {
                 return Ok(Tenure::Wait);
             }
         };
-        let changed =
-            state.as_ref().map(|s| s.share.tenant) != tenancy.state.as_ref().map(|s| s.share.tenant);
-        if changed && matches!(&self.stage, Stage::Leased(lease) if lease.session.is_free()) {
+        if (changed || other_pool) && matches!(&self.stage, Stage::Leased(lease) if lease.session.is_free()) {
             // In session mode the connection is the client's between transactions too, but not another tenant's.
             if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
                 lease.recover(true);
@@ -356,6 +379,18 @@ impl Session {
         (!good).then(|| (fresh, sign()))
     }
 
+    /// A session that keeps its connection between transactions may need another signature for the next one. True
+    /// if it is on its way.
+    pub(super) fn renew_signature(&mut self) -> bool {
+        let between = matches!(&self.stage, Stage::Leased(lease)
+            if lease.kind() != Kind::Transaction && lease.session.is_free());
+        let due = between && self.signature().is_some();
+        if due {
+            self.prepare_settings();
+        }
+        due
+    }
+
     /// Goes on with resolvers. True when they are done.
     pub(super) fn poll_resolving(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Some(tenancy) = &mut self.tenancy else { return Ok(false) };
@@ -381,6 +416,11 @@ impl Session {
 fn fixed_tenant() -> PgError {
     PgError::error("25001", "the tenant cannot change inside of a transaction that has run a statement")
         .hint("Set it before BEGIN, or right after it.")
+}
+
+fn signed_tenant() -> PgError {
+    PgError::error("25001", "a signed tenant cannot change inside of a transaction")
+        .hint("Set it before BEGIN, or in a comment on BEGIN.")
 }
 
 fn pool_of(tenancy: &Tenancy, tenants: &Tenants, state: Option<&TenantState>) -> Result<Arc<Pool>, PgError> {

@@ -153,6 +153,7 @@ impl House {
     async fn arrive(&self, settings: &[(&str, &str)]) -> Client {
         let (near, far) = tokio::io::duplex(PIPE);
         let client = LoggedIn {
+            replication: None,
             stream: Stream::Pipe(Box::new(near)),
             early: Vec::new(),
             pending: Vec::new(),

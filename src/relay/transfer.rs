@@ -292,6 +292,7 @@ impl Session {
             Own::Wait => return Some(false),
             Own::Refused(error) => error,
             Own::Not => match self.tenure(head.tag, frame) {
+                Ok(Tenure::Right) if self.renew_signature() => return Some(false),
                 Ok(Tenure::Right) => return None,
                 Ok(Tenure::Wait) => return Some(false),
                 Err(error) => error,

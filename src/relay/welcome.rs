@@ -35,18 +35,23 @@ pub struct Host<'a> {
 }
 
 /// A place among `max_client_conn`, given back when this is dropped: when the session ends, however.
-struct Place {
+pub(super) struct Place {
     shared: Arc<Shared>,
-    handle: Arc<ClientHandle>,
+    pub(super) handle: Arc<ClientHandle>,
 }
 
 impl Place {
-    fn take(id: ClientId, secret_len: usize, host: &Host<'_>) -> Result<Self, PgError> {
-        if host.shared.is_draining() {
+    pub(super) fn take(
+        id: ClientId,
+        secret_len: usize,
+        shared: &Arc<Shared>,
+        max_clients: usize,
+    ) -> Result<Self, PgError> {
+        if shared.is_draining() {
             return Err(PgError::fatal("57P01", "the proxy is shutting down"));
         }
-        let clients = &host.shared.clients;
-        if !clients.enter(host.max_clients) {
+        let clients = &shared.clients;
+        if !clients.enter(max_clients) {
             return Err(PgError::fatal("53300", "sorry, too many clients already")
                 .hint("See max_client_conn in the proxy's configuration."));
         }
@@ -54,8 +59,8 @@ impl Place {
             clients.leave();
             return Err(PgError::fatal("XX000", "no random numbers for a cancel key"));
         };
-        host.shared.metrics.clients.inc();
-        Ok(Self { shared: Arc::clone(host.shared), handle })
+        shared.metrics.clients.inc();
+        Ok(Self { shared: Arc::clone(shared), handle })
     }
 }
 
@@ -108,7 +113,7 @@ async fn admit(
     host: &Host<'_>,
     pending: &mut Vec<u8>,
 ) -> Result<(Place, Option<Box<Tenancy>>, Arc<Pool>), PgError> {
-    let place = Place::take(id, secret_len, host)?;
+    let place = Place::take(id, secret_len, host.shared, host.max_clients)?;
     let (mut pool, mut tenancy) = (Arc::clone(host.pool), tenancy);
     if let Some(tenancy) = &mut tenancy {
         pool = tenancy.admit(settings).map_err(|error| error.with_severity(Severity::Fatal))?;

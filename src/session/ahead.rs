@@ -25,6 +25,8 @@ pub(super) struct Ahead {
     pub(super) local: u64,
     /// A statement that needed them has gone out in it.
     pub(super) ran: bool,
+    /// A transaction has ended since the server was last known to be in none.
+    pub(super) ended: bool,
     /// A frame of the open batch may have begun or ended a transaction.
     moved: bool,
     /// A statement of the open batch has gone out.
@@ -46,12 +48,18 @@ impl Ahead {
         };
         if self.state == State::Idle {
             self.over();
+            self.ended = false;
         }
     }
 
     fn over(&mut self) {
         self.local = 0;
         self.ran = false;
+    }
+
+    fn end(&mut self) {
+        self.over();
+        self.ended = true;
     }
 
     /// No statement of the open batch has gone out, nor what it needs: the batch has changed nothing.
@@ -83,12 +91,12 @@ impl Ahead {
                 self.moved = true;
             }
             Class::End => {
-                self.over();
+                self.end();
                 self.state = State::Idle;
                 self.moved = true;
             }
             Class::Chain => {
-                self.over();
+                self.end();
                 self.state = State::Block;
                 self.moved = true;
             }

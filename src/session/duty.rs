@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::ahead::State;
 use super::client::{ClientSession, To};
-use super::inject::Slow;
 use super::locals::Locals;
 use super::server::ServerSession;
+use super::slow::Slow;
 use super::statement::{Intern, Statement};
 use crate::sql::{self, BadMark, Class, Marks, Touched};
 use crate::wire::{self, PgError, front};
@@ -27,6 +27,11 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// It protects nothing.
+    fn is_open(&self) -> bool {
+        self.names.is_empty() && !self.refuse_dynamic
+    }
+
     /// True for a setting that a client may not touch; `name` in lower case.
     pub fn protects(&self, name: &str) -> bool {
         name.starts_with("howdah.") || self.names.iter().any(|n| n == name)
@@ -81,6 +86,8 @@ pub(super) struct Duty {
     missing: Option<Box<PgError>>,
     /// The number when the unnamed statement's text was judged.
     unnamed_judged: u64,
+    /// The tenant holds for this transaction only, and may not be carried into the next.
+    fleeting: bool,
 }
 
 /// The transaction that the next frame will meet, as a client's tenant is concerned.
@@ -116,7 +123,7 @@ impl ClientSession {
         };
         let unnamed_judged = self.duty.as_ref().map_or(0, |duty| duty.unnamed_judged);
         let missing = missing.map(Box::new);
-        self.duty = Some(Box::new(Duty { locals, number, guard, missing, unnamed_judged }));
+        self.duty = Some(Box::new(Duty { locals, number, guard, missing, unnamed_judged, fleeting: false }));
         self.settings_changed();
     }
 
@@ -174,6 +181,25 @@ impl ClientSession {
         duty.locals.as_ref().map(|locals| (locals, duty.number))
     }
 
+    /// Whether the tenant ends with the transaction: a comment or SET LOCAL named it.
+    pub fn set_fleeting(&mut self, fleeting: bool) {
+        if let Some(duty) = &mut self.duty {
+            duty.fleeting = fleeting;
+        }
+    }
+
+    /// Refuses to carry a tenant into another transaction than the one that it was named for.
+    pub(super) fn judge_next(&self, ended: bool) -> Result<(), PgError> {
+        if ended && self.duty.as_deref().is_some_and(|duty| duty.fleeting) {
+            return Err(PgError::error(
+                "0A000",
+                "the tenant ended with its transaction, and another one has begun",
+            )
+            .hint("Send what follows as a query of its own, with a tenant of its own."));
+        }
+        Ok(())
+    }
+
     /// The unnamed statement's text was judged for the tenant that holds now.
     pub(super) fn unnamed_judged(&mut self) {
         if let Some(duty) = &mut self.duty {
@@ -188,6 +214,9 @@ impl ClientSession {
     /// It is refused with this.
     pub(super) fn judge_use(&self, statement: &Statement, unnamed: bool) -> Result<bool, PgError> {
         let Some(duty) = self.duty.as_deref() else { return Ok(false) };
+        if duty.guard.is_open() {
+            return Ok(false);
+        }
         if !unnamed {
             self.judge_class(statement.class)?;
             return duty.guard.judge(statement.touched.as_deref());
@@ -214,7 +243,8 @@ impl ClientSession {
     /// # Errors
     /// It is refused with this.
     pub(super) fn judge_text(&self, text: &[u8], traits: &sql::Traits<'_>) -> Result<bool, PgError> {
-        let Some(duty) = self.duty.as_deref() else { return Ok(false) };
+        // A login that carries no tenant on purpose may set whatever it likes.
+        let Some(duty) = self.duty.as_deref().filter(|duty| !duty.guard.is_open()) else { return Ok(false) };
         let standard = self.standard_strings;
         let lexical = duty.guard.judge(sql::touched(text, standard).as_deref())?;
         if traits.statements > 1 {
@@ -276,7 +306,7 @@ impl ClientSession {
     /// # Errors
     /// It is refused with this.
     pub(super) fn judge_call(&self, body: &[u8]) -> Result<(), PgError> {
-        if self.duty.is_none() {
+        if self.duty.as_deref().is_none_or(|duty| duty.guard.is_open()) {
             return Ok(());
         }
         let function = body.first_chunk::<4>().map(|oid| u32::from_be_bytes(*oid));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Undo};
-use super::server::{Action, ServerSession, Violation, framed, moved_position};
+use super::position::{framed, moved_position};
+use super::server::{Action, ServerSession, Violation};
 use super::statement::Statement;
 use crate::wire::{self, ErrorFields, back};
 

@@ -24,10 +24,13 @@ mod expect;
 mod failure;
 mod inject;
 mod locals;
+mod parameters;
+mod position;
 mod preamble;
 mod prepared;
 mod server;
 mod settings;
+mod slow;
 mod statement;
 
 pub use client::{ClientSession, Mode, Verdict};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::ahead::Ahead;
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Queue};
-use super::inject::Slow;
-use super::locals::Insert;
-use super::settings::{Settings, is_settable};
+use super::parameters::ready_after_discard;
+use super::position::{framed, moved_position};
+use super::settings::Settings;
+use super::slow::Slow;
 use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
 use crate::sql::Class;
 use crate::wire::{self, Parameters, back};
@@ -86,9 +87,9 @@ pub struct ServerSession {
     /// What is set on this connection beyond how it logged in.
     pub(super) settings: Arc<Settings>,
     /// What was set before a `DISCARD ALL` of the client's, until its `ReadyForQuery`.
-    discarded: Option<Arc<Settings>>,
+    pub(super) discarded: Option<Arc<Settings>>,
     /// What the server reported since login.
-    reported: Parameters,
+    pub(super) reported: Parameters,
     /// Something of its client's may stay behind in the session.
     pub(super) tainted: bool,
     /// It must not serve another client: see [`Self::is_worn`].
@@ -96,7 +97,7 @@ pub struct ServerSession {
     /// The preamble's replies are still to come.
     pub(super) preparing: bool,
     /// What the preamble sets.
-    bringing: Option<Arc<Settings>>,
+    pub(super) bringing: Option<Arc<Settings>>,
     bringing_signature: Option<Signature>,
     /// The signature that is set in the session.
     pub(super) signed: Option<Signature>,
@@ -455,39 +456,6 @@ impl ServerSession {
         }
     }
 
-    /// A setting changed, by the client's doing or by the preamble's.
-    fn on_parameter(&mut self, client: &mut ClientSession, body: &[u8]) -> Action {
-        if let Some((name, value)) = wire::parameter_status(body) {
-            match self.reported.iter_mut().find(|(known, _)| **known == *name) {
-                Some(known) => known.1 = value.into(),
-                None => self.reported.push((name.into(), value.into())),
-            }
-            // A tenant's own come and go with each transaction; the session's are what the client knows.
-            if std::str::from_utf8(name).is_ok_and(|name| client.locals().is_some_and(|(l, _)| l.has(name))) {
-                return Action::Swallow;
-            }
-            if self.discarded.is_some() {
-                // Back to what a fresh connection has, which is nothing to remember. For the client, what it
-                // asked for when it connected holds again: it hears of that with the ReadyForQuery.
-                let asked = std::str::from_utf8(name).is_ok_and(|name| client.settings.get(name).is_some());
-                return if asked { Action::Swallow } else { Action::Pass };
-            }
-            // The preamble's own changes are noted when it has succeeded; a ROLLBACK of ours changes some too.
-            if is_settable(name) && self.bringing.is_none() {
-                let name = String::from_utf8_lossy(name);
-                let value = String::from_utf8_lossy(value);
-                if !self.preparing {
-                    client.note_setting(&name, &value);
-                }
-                if self.settings.get(&name) != Some(&value) {
-                    self.settings = Arc::new(self.settings.with(&name, &value));
-                }
-            }
-        }
-        // The client was told when it asked for it.
-        if self.preparing { Action::Swallow } else { Action::Pass }
-    }
-
     fn on_complete(&mut self, client: &mut ClientSession, tag: &[u8]) {
         let all = match tag {
             b"DISCARD ALL\0" => {
@@ -585,55 +553,6 @@ impl ServerSession {
             Ok(Action::Swallow)
         }
     }
-}
-
-/// `ReadyForQuery` behind a `DISCARD ALL`, with a `ParameterStatus` for what the client had asked for when it
-/// connected and had changed since: on a connection of its own, that is what `DISCARD ALL` goes back to.
-fn ready_after_discard(client: &ClientSession, before: &Settings, status: u8) -> Action {
-    let mut bytes = Vec::new();
-    for (name, value) in client.settings.iter().filter(|(name, value)| before.get(name) != Some(value)) {
-        wire::parameter_status_into(&mut bytes, name.as_bytes(), value.as_bytes());
-    }
-    wire::ready_for_query(&mut bytes, status);
-    Action::Replace(bytes)
-}
-
-/// A notice's or error's fields with the position in the text that the client sent; `None`: there is none.
-pub(super) fn moved_position(body: &[u8], inserts: &[Insert]) -> Option<Vec<u8>> {
-    let (_, typed) = wire::error_fields(body).find(|(kind, _)| *kind == b'P')?;
-    let position: u32 = std::str::from_utf8(typed).ok()?.parse().ok()?;
-    let moved = inserts.iter().try_fold(position, |rest, insert| {
-        // Positions count from 1, and stand for a character behind what they count.
-        let at = insert.at?;
-        if position <= at {
-            Some(rest)
-        } else if position > at.saturating_add(insert.chars) {
-            Some(rest.saturating_sub(insert.chars))
-        } else {
-            None
-        }
-    });
-    let mut fields = Vec::with_capacity(body.len());
-    for (kind, value) in wire::error_fields(body) {
-        if kind != b'P' {
-            fields.push(kind);
-            fields.extend_from_slice(value);
-            fields.push(0);
-        } else if let Some(moved) = moved {
-            fields.push(kind);
-            fields.extend_from_slice(moved.to_string().as_bytes());
-            fields.push(0);
-        }
-    }
-    fields.push(0);
-    Some(fields)
-}
-
-/// A message with its head.
-pub(super) fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(body.len() + 5);
-    wire::frame(&mut bytes, tag, |out| out.extend_from_slice(body));
-    bytes
 }
 
 /// True for the messages whose body [`ServerSession::on_backend`] reads.

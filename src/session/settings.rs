@@ -79,6 +79,25 @@ impl Settings {
         self.vars.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))
     }
 
+    /// All of them as the startup parameter `options`. The server reads it as `pg_split_opts` does: white space
+    /// separates, unless a backslash stands before it. In there no name can be taken for one that is not a
+    /// setting, such as `user`.
+    pub fn as_options(&self) -> String {
+        let mut options = String::new();
+        for (name, value) in self.iter() {
+            options.push_str(if options.is_empty() { "-c " } else { " -c " });
+            options.push_str(name);
+            options.push('=');
+            for c in value.chars() {
+                if c == '\\' || c == '\x0b' || c.is_ascii_whitespace() {
+                    options.push('\\');
+                }
+                options.push(c);
+            }
+        }
+        options
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.vars.len()

@@ -61,19 +61,22 @@ pub fn parts(text: &[u8], standard_strings: bool) -> impl Iterator<Item = Part> 
     })
 }
 
-/// Moves behind the end of the statement that begins with `first`. Semicolons inside of a function's
-/// `BEGIN ATOMIC … END` do not end it.
+/// Moves behind the end of the statement that begins with `first`. Semicolons in brackets (the actions of a rule)
+/// and inside of a function's `BEGIN ATOMIC … END` do not end it.
 fn skip(first: Token<'_>, lexer: &mut Lexer<'_>) {
     let create = first.is("create");
-    let (mut depth, mut begin) = (0_u32, false);
+    let mut brackets = u32::from(first == Token::Symbol(b'('));
+    let (mut blocks, mut begin) = (0_u32, false);
     for token in lexer {
         match token {
-            Token::Symbol(b';') if depth == 0 => return,
+            Token::Symbol(b';') if blocks == 0 && brackets == 0 => return,
+            Token::Symbol(b'(') => brackets += 1,
+            Token::Symbol(b')') => brackets = brackets.saturating_sub(1),
             Token::Word(_) if create => {
-                if (begin && token.is("atomic")) || (depth > 0 && token.is("case")) {
-                    depth += 1;
-                } else if depth > 0 && token.is("end") {
-                    depth -= 1;
+                if (begin && token.is("atomic")) || (blocks > 0 && token.is("case")) {
+                    blocks += 1;
+                } else if blocks > 0 && token.is("end") {
+                    blocks -= 1;
                 }
                 begin = token.is("begin");
             }

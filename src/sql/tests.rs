@@ -270,6 +270,9 @@ fn statements_of_a_text() {
     assert_eq!(classes("begin; select 1;; commit"), [Class::Begin, Class::Query, Class::End]);
     let atomic = "create function f() returns int begin atomic select case when true then 1 end; select 2; end; commit";
     assert_eq!(classes(atomic), [Class::Plain, Class::End]);
+    let rule = "create rule r as on insert to t do also (insert into a values (1); select 2); commit";
+    assert_eq!(classes(rule), [Class::Plain, Class::End]);
+    assert_eq!(classes("(select 1); commit; (values (1))"), [Class::Query, Class::End, Class::Query]);
     let starts: Vec<usize> =
         parts(b" /* ; */ select 1 ; 'x;' ;\n(values (1))", true).map(|p| p.start).collect();
     assert_eq!(starts, [9, 20, 27]);

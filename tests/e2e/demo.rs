@@ -27,10 +27,11 @@ fn two_tenants_two_answers_and_no_cheating() {
         .stderr(Stdio::null())
         .spawn()
         .expect("howdah demo");
-    let said = BufReader::new(child.stdout.take().expect("its output"));
+    // Open to the end: whoever writes to a pipe that nobody reads any more ends.
+    let mut said = BufReader::new(child.stdout.take().expect("its output")).lines();
     let mut demo = Demo(child);
     let text: Vec<String> =
-        said.lines().map_while(Result::ok).take_while(|line| !line.contains("Ctrl-C")).collect();
+        said.by_ref().map_while(Result::ok).take_while(|line| !line.contains("Ctrl-C")).collect();
     let text = text.join("\n");
     assert!(text.contains("demo_app.acme") && text.contains("SET app.tenant_id = 'globex'"), "{text}");
     wait_until("Howdah listens", || {

@@ -236,19 +236,6 @@ fn a_user_gets_into_its_own_databases_only() {
 }
 
 #[test]
-fn replication_is_refused() {
-    let database = cluster().database("login_replication");
-    let howdah = Config::simple(2, &database).start();
-    for (value, served) in [("true", false), ("database", false), ("false", true), ("off", true)] {
-        let parameters = [("user", "app"), ("database", &database.name), ("replication", value)];
-        match Wire::try_login(howdah.address(), &parameters, PASSWORD) {
-            Ok(_) => assert!(served, "{value}"),
-            Err(error) => assert_eq!((error.sqlstate().as_str(), served), ("0A000", false), "{value}"),
-        }
-    }
-}
-
-#[test]
 fn what_a_newer_protocol_asks_for_is_negotiated_down() {
     let database = cluster().database("login_negotiate");
     let howdah = Config::simple(2, &database).start();

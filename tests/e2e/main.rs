@@ -14,6 +14,7 @@ mod drivers;
 mod hostile;
 mod login;
 mod pooling;
+mod replication;
 mod selftest;
 mod tenants;
 mod tls;

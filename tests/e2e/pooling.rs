@@ -26,7 +26,8 @@ fn a_cancel_reaches_the_query_that_runs_and_no_other() {
     sleeper.send(&[query("SELECT pg_sleep(60)")]);
     wait_until("the query runs", || {
         database.value(
-            "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'",
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE query = 'SELECT pg_sleep(60)' AND state = 'active' AND datname = 'pool_cancel'",
         ) == "1"
     });
     sleeper.cancel(address);
@@ -178,11 +179,10 @@ fn a_server_killed_in_a_query_ends_that_client_alone() {
     let (mut victim, mut other) = (login(&howdah, &database.name), login(&howdah, &database.name));
     other.query("BEGIN");
     victim.send(&[query("SELECT pg_sleep(60)")]);
-    let sleeping =
-        "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'";
-    wait_until("the query runs", || database.value(sleeping) == "1");
-    database
-        .query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'");
+    let sleeping = "FROM pg_stat_activity
+        WHERE query = 'SELECT pg_sleep(60)' AND state = 'active' AND datname = 'pool_kill'";
+    wait_until("the query runs", || database.value(&format!("SELECT count(*) {sleeping}")) == "1");
+    database.query(&format!("SELECT pg_terminate_backend(pid) {sleeping}"));
     let end = victim.read_to_end();
     assert_eq!(error_code(&end).as_deref(), Some("08006"), "{end:?}");
     assert_eq!(other.value("SELECT 'alive'"), "alive");

@@ -153,7 +153,8 @@ impl Cluster {
              host all app_trust 127.0.0.1/32 trust\n\
              host all app_md5 127.0.0.1/32 md5\n\
              host all app_plain 127.0.0.1/32 password\n\
-             host all all 127.0.0.1/32 scram-sha-256\n",
+             host all all 127.0.0.1/32 scram-sha-256\n\
+             host replication all 127.0.0.1/32 scram-sha-256\n",
         )
         .expect("pg_hba.conf");
     }

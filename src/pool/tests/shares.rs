@@ -222,15 +222,26 @@ async fn a_dead_connection_is_not_lent_to_one_who_waits() {
 async fn a_connection_of_the_same_tenant_is_preferred() {
     let house = House::new();
     let pool = house.pool("app", sized(3));
-    let (a, b) = (take_as(&pool, of(1, 1)).await.unwrap(), take_as(&pool, of(2, 2)).await.unwrap());
-    assert_eq!((a.last_tenant(), a.tenant), (None, Some(1)));
+    let (mut a, mut b) = (take_as(&pool, of(1, 1)).await.unwrap(), take_as(&pool, of(2, 2)).await.unwrap());
+    assert_eq!(a.last_tenant(), None);
+    a.used_by_borrower();
+    b.used_by_borrower();
+    assert_eq!(a.last_tenant(), Some(1));
     let (one, two) = (a.id(), b.id());
     a.release();
     b.release();
     let a = take_as(&pool, of(1, 1)).await.unwrap();
     assert_eq!((a.id(), a.last_tenant()), (one, Some(1)));
     let b = take_as(&pool, of(3, 1)).await.unwrap();
-    assert_eq!((b.id(), b.last_tenant(), b.tenant), (two, Some(2), Some(3)), "rather than a new one");
+    assert_eq!((b.id(), b.last_tenant()), (two, Some(2)), "rather than a new one");
+    b.release();
+    let mut b = take_as(&pool, of(3, 1)).await.unwrap();
+    assert_eq!(
+        (b.id(), b.last_tenant()),
+        (two, Some(2)),
+        "whoever only held it left its traces as they were"
+    );
+    b.used_by_borrower();
     b.release();
     // A strict one gets a new connection, and another tenant's only when no new one may be made.
     let strict = |client| Want { strict: true, ..of(4, client) };
@@ -253,7 +264,8 @@ async fn what_must_be_cleaned_is_lent_when_no_new_one_can_be_made() {
         let house = House::new();
         let max = (!down_now).then_some(1);
         let pool = house.pool("app", PoolSettings { max_db_connections: max, ..sized(5) });
-        let lease = take_as(&pool, of(1, 1)).await.unwrap();
+        let mut lease = take_as(&pool, of(1, 1)).await.unwrap();
+        lease.used_by_borrower();
         let id = lease.id();
         lease.release();
         if down_now {

@@ -132,6 +132,14 @@ fn sources_that_disagree_are_refused() {
     let mut nobody = Wire::login(("127.0.0.1", howdah.port), "nobody", "other");
     assert_eq!(code(&nobody.query("SET howdah.tenant = 'acme'")), "28000");
     assert_eq!(nobody.value(SEEN), "", "no tenant on purpose: no rows, no error");
+    // Nothing is protected from it, and nothing of it reaches the next.
+    assert_eq!(code(&nobody.query("SET app.tenant_id = 'globex'")), "");
+    assert_eq!(nobody.value(SEEN), GLOBEX);
+    assert_eq!(code(&nobody.query("SET ROLE app")), "");
+    for _ in 0..3 {
+        assert_eq!(wire.value(SEEN), ACME);
+        assert_eq!(Wire::login(("127.0.0.1", howdah.port), "only.acme", "other").value(SEEN), ACME);
+    }
 }
 
 #[test]
@@ -348,6 +356,29 @@ fn a_comment_ends_with_its_transaction_in_a_pipeline_too() {
     wire.send(&["BEGIN", "SET LOCAL howdah.tenant = 'acme'", SEEN, "COMMIT", SEEN].map(query));
     let answer = wire.read_ready(5);
     assert_eq!(tags(&answer), "CZCZTDCZCZEZ");
+    // Nor is it carried into the next transaction by one text, one batch, or AND CHAIN.
+    for next in ["COMMIT; SELECT seen()", "COMMIT AND CHAIN; SELECT seen()", "ROLLBACK; BEGIN; SELECT seen()"]
+    {
+        for begin in [&["BEGIN", "SET LOCAL howdah.tenant = 'acme'", SEEN][..], &["BEGIN", marked]] {
+            for text in begin {
+                assert_eq!(code(&wire.query(text)), "", "{text}");
+            }
+            assert_eq!(code(&wire.query(next)), "0A000", "{next}");
+            wire.query("ROLLBACK");
+        }
+    }
+    wire.query("BEGIN");
+    wire.query(marked);
+    let batch = ["COMMIT", SEEN].iter().flat_map(|text| [parse("", text), bind("", "", &[]), execute("", 0)]);
+    let answer = wire.exchange(&batch.chain([sync()]).collect::<Vec<_>>());
+    assert_eq!((tags(&answer).as_str(), code(&answer).as_str()), ("12C1EZ", "0A000"));
+    wire.query("BEGIN");
+    wire.query(marked);
+    wire.query("COMMIT AND CHAIN");
+    assert_eq!(code(&wire.query(SEEN)), "0A000");
+    wire.query("ROLLBACK");
+    let answer = wire.query("SELECT seen(); COMMIT; SELECT seen() /* howdah.tenant='acme' */");
+    assert_eq!(tags(&answer), "TDCNCTDCZ", "a comment holds for its text");
 }
 
 #[test]

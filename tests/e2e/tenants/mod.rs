@@ -1,5 +1,6 @@
 //! Tenants with real servers: who they are, what their transactions run with, what they may not do.
 
+mod attacks;
 mod forms;
 mod identity;
 mod limits;

@@ -161,6 +161,16 @@ fn strings_that_could_be_read_in_two_ways() {
 }
 
 #[test]
+fn a_roles_default_does_not_change_how_texts_are_read() {
+    let database = shop(Version::V15, "refused_default");
+    database.query("ALTER ROLE app IN DATABASE refused_default SET standard_conforming_strings = off");
+    let howdah = config(1, &database, ANY).start();
+    let mut wire = login(&howdah, &database, "app.acme");
+    assert_eq!(wire.value("SHOW standard_conforming_strings"), "on");
+    assert_eq!(wire.value(r"SELECT 'a\b' || seen()"), format!(r"a\b{ACME}"));
+}
+
+#[test]
 fn startup_parameters_are_no_way_in() {
     let database = shop(Version::V15, "refused_startup");
     let howdah = config(1, &database, ANY).start();
