@@ -12,8 +12,8 @@ use crate::support::PASSWORD;
 use crate::support::wire::{Message, Wire, cancel_request, copy_fail, query, sync};
 
 /// What errors may follow in the same write when something in it was stopped from outside.
-const CONSEQUENCES: [&str; 9] =
-    ["25P02", "25P01", "28000", "3B001", "26000", "34000", "25001", "23502", "42703"];
+const CONSEQUENCES: [&str; 10] =
+    ["25P02", "25P01", "28000", "3B001", "26000", "34000", "25001", "23502", "42703", "0A000"];
 
 /// How a script ended.
 enum Outcome {
