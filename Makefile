@@ -1,6 +1,7 @@
 # make demo    a Postgres with sample tenants, and Howdah in front of it; Ctrl-C ends both
 # make test    everything CI checks
 # make bench   Howdah against HAProxy and PgBouncer, a table of figures
+# make storm   a million transactions of a thousand tenants with everything going wrong: rows of others must be 0
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -8,7 +9,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test bench lint fmt clean deps fmt-check unit e2e architecture fuzz release
+.PHONY: demo test bench lint fmt clean deps fmt-check unit e2e architecture fuzz release storm
 
 demo:
 	scripts/install-deps.sh --demo
@@ -54,6 +55,10 @@ release:
 bench: deps release
 	$(CARGO) bench --bench parts -- --quick --noplot
 	python3 benches/whole/bench.py --howdah $(TARGET)/release/howdah
+
+storm: deps release
+	HOWDAH_BIN=$(abspath $(TARGET))/release/howdah HOWDAH_STORM=$(or $(HOWDAH_STORM),1000000) \
+		$(CARGO) test --test e2e tenants::storm -- --nocapture
 
 clean:
 	$(CARGO) clean

@@ -40,9 +40,6 @@ impl<'a> Login<'a> {
         self.send(&out).await?;
         self.authenticate().await?;
         let (cancel, parameters) = self.settle().await?;
-        if !self.buf.is_empty() {
-            return Err(ConnectError::Protocol("bytes behind the first ReadyForQuery"));
-        }
         let max = self.config.max_prepared_statements;
         Ok(Box::new(Backend::new(self.io, id, cancel, parameters, max, worker)))
     }
@@ -207,29 +204,33 @@ impl<'a> Login<'a> {
         Ok(keys)
     }
 
-    /// From `AuthenticationOk` to `ReadyForQuery`.
+    /// From `AuthenticationOk` to `ReadyForQuery`, and what came with that: a server may say at any time that a
+    /// setting has changed, or that it ends.
     async fn settle(&mut self) -> Result<(CancelTarget, Parameters), ConnectError> {
         let mut cancel = self.no_cancel();
         let mut parameters = Parameters::new();
-        loop {
+        let mut ready = false;
+        while !ready || !self.buf.is_empty() {
             let (tag, body) = self.message().await?;
             match tag {
                 back::PARAMETER_STATUS => {
                     let (name, value) = wire::parameter_status(&body)
                         .ok_or(ConnectError::Protocol("a ParameterStatus without its strings"))?;
+                    parameters.retain(|(known, _)| **known != *name);
                     parameters.push((name.into(), value.into()));
                 }
-                back::BACKEND_KEY_DATA => {
+                back::BACKEND_KEY_DATA if !ready => {
                     let Some((pid, secret)) = body.split_first_chunk::<4>() else {
                         return Err(ConnectError::Protocol("a BackendKeyData without its key"));
                     };
                     cancel.pid = u32::from_be_bytes(*pid);
                     cancel.secret = secret.into();
                 }
-                back::READY if body == b"I" => return Ok((cancel, parameters)),
+                back::READY if !ready && body == b"I" => ready = true,
                 _ => return Err(ConnectError::Protocol("a message that has no place in a login")),
             }
         }
+        Ok((cancel, parameters))
     }
 
     fn no_cancel(&self) -> CancelTarget {

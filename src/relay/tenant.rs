@@ -271,7 +271,8 @@ impl Session {
                 }
             }
             tenancy.transient |= !pairs.is_empty();
-            if tenancy.is_current(&who) {
+            // A transaction that is open ends as it began, whatever the configuration says by now.
+            if who == tenancy.who && open || tenancy.is_current(&who) {
                 tenancy.said = false;
                 return Ok(Tenure::Right);
             }

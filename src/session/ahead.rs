@@ -29,12 +29,18 @@ pub(super) struct Ahead {
     pub(super) ended: bool,
     /// A frame of the open batch may have begun or ended a transaction.
     moved: bool,
+    /// A statement of the open batch has gone out.
+    stepped: bool,
+    /// RESET ALL has gone out: what is set for the session may be gone.
+    pub(super) reset: bool,
 }
 
 impl Ahead {
     /// Nothing is in flight: what the server said last holds.
     pub(super) fn settle(&mut self, status: u8) {
         self.moved = false;
+        self.stepped = false;
+        self.reset = false;
         self.state = match status {
             b'T' => State::Block,
             b'E' => State::Failed,
@@ -56,6 +62,16 @@ impl Ahead {
         self.ended = true;
     }
 
+    /// No statement of the open batch has gone out, nor what it needs: the batch has changed nothing.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.stepped && self.state == State::Unknown && self.local == 0
+    }
+
+    /// No block is open, as far as is known.
+    pub(super) fn is_outside(&self) -> bool {
+        matches!(self.state, State::Idle | State::Unknown)
+    }
+
     /// Whether a statement of this class needs the locals `number` to be set before it.
     pub(super) fn needs(&self, class: Class, number: u64) -> bool {
         class.needs_locals()
@@ -68,6 +84,7 @@ impl Ahead {
     /// A statement goes out.
     pub(super) fn step(&mut self, class: Class) {
         self.ran |= class.needs_locals();
+        self.stepped = true;
         match class {
             Class::Begin if self.state != State::Failed => {
                 self.state = State::Block;
@@ -88,7 +105,10 @@ impl Ahead {
                 self.state = State::Block;
                 self.moved = true;
             }
-            Class::ResetAll => self.local = 0,
+            Class::ResetAll => {
+                self.local = 0;
+                self.reset = true;
+            }
             _ => {}
         }
     }
@@ -97,6 +117,7 @@ impl Ahead {
     /// that ends it, which leaves no doubt.
     pub(super) fn end_batch(&mut self, sure: bool) {
         let moved = std::mem::take(&mut self.moved);
+        self.stepped = false;
         if moved && !sure {
             self.state = State::Unknown;
         }
@@ -110,6 +131,7 @@ impl Ahead {
 
     /// A frame that was made to fail goes out.
     pub(super) fn fail(&mut self) {
+        self.stepped = true;
         self.state = match self.state {
             State::Idle => State::Idle,
             State::Block | State::Failed => State::Failed,

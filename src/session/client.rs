@@ -293,12 +293,16 @@ impl ClientSession {
             return no_body(body).map(|()| Verdict::Forward);
         }
         to.server.unsynced = true;
+        to.server.begun |= tag != front::CLOSE;
         if self.mode == Mode::Pooled {
             to.server.close_stale(to.out);
         }
         if let Duties::Inject(class) = duties {
             let unnamed = tag == front::BIND && body.first() == Some(&0);
             self.inject(class, unnamed, &mut to);
+        }
+        if let Duties::Session = duties {
+            self.inject_session(body.first() == Some(&0), &mut to);
         }
         match tag {
             front::PARSE => self.parse(&given, &mut to),
@@ -347,8 +351,10 @@ impl ClientSession {
         }
         to.server.record(given.frame, true);
         to.server.unsynced = false;
+        to.server.begun = false;
         to.server.discarding = false;
         to.server.barrier |= std::mem::take(&mut to.server.barrier_at_sync);
+        to.server.lexical |= std::mem::take(&mut to.server.lexical_batch);
         to.server.ahead.end_batch(false);
         to.server.push(Expect::new(Kind::Sync, true), to.replies);
         Verdict::Forward

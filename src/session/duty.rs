@@ -6,6 +6,7 @@ use super::ahead::State;
 use super::client::{ClientSession, To};
 use super::locals::Locals;
 use super::server::ServerSession;
+use super::slow::Slow;
 use super::statement::{Intern, Statement};
 use crate::sql::{self, BadMark, Class, Marks, Touched};
 use crate::wire::{self, PgError, front};
@@ -351,12 +352,16 @@ impl ServerSession {
 
     /// Whether the client's tenant may be another one for the next statement.
     pub fn may_change(&self) -> Change {
+        // Only answers to earlier batches are worth waiting for: the server may keep those to the open one.
+        let owed = self.owes_batch() || self.slow == Slow::Due;
         match self.ahead.state {
-            State::Unknown => Change::Later,
+            State::Unknown if owed => Change::Later,
             _ if self.ahead.ran || self.ahead.local != 0 && self.unsynced => Change::Never,
-            _ if !self.is_quiet() => Change::Later,
+            _ if owed => Change::Later,
+            // What is set for the session may be more than what another tenant sets.
+            _ if self.slow != Slow::Off => Change::Never,
             State::Failed => Change::Never,
-            State::Idle | State::Block => Change::Now,
+            State::Idle | State::Block | State::Unknown => Change::Now,
         }
     }
 }

@@ -203,6 +203,7 @@ impl ServerSession {
         }
         self.ahead.local = 0; // it went with the transaction that failed
         self.unsynced = true; // so that recording does not begin anew: a batch heals once
+        self.begun = true;
         self.replay_ok = false;
         let frames = std::mem::take(&mut self.replay);
         frames.get(self.replay_from..).map(<[u8]>::to_vec).unwrap_or_default()

@@ -13,7 +13,7 @@ use super::expect::{Expect, Kind, Undo};
 use super::locals::{Insert, Locals, setter};
 use super::prepared::ensure;
 use super::server::ServerSession;
-use super::slow::SlowWait;
+use super::slow::{Slow, SlowWait};
 use super::statement::{Intern, Statement};
 use crate::sql::{self, Class, Part, Traits};
 use crate::wire::{self, ErrorFields, PgError, front};
@@ -31,7 +31,10 @@ impl ClientSession {
             to.server.doubt = true;
             return Some(Verdict::Wait);
         }
-        let judged = self.judge_text(text, traits).and_then(|lexical| {
+        let behind = std::mem::take(&mut to.server.lexical_batch);
+        to.server.lexical |= behind;
+        let judged = if behind { Err(read_unknown()) } else { self.judge_text(text, traits) };
+        let judged = judged.and_then(|lexical| {
             self.judge_resets(text, traits, to.server)?;
             self.judge_ends(text, traits, to.server)?;
             Ok(lexical)
@@ -51,6 +54,9 @@ impl ClientSession {
                     to.server.ahead.end_batch(false);
                     return None;
                 }
+                // In an open batch. Behind what is put in, it is one of two statements, and cannot commit inside:
+                // it would have no tenant from there on.
+                Ok(false) if to.server.ahead.is_outside() => to.server.ahead.local = 0,
                 Ok(false) => {}
                 Err(SlowWait::Wait) => return Some(Verdict::Wait),
                 Err(SlowWait::Failed(error)) => {
@@ -215,8 +221,30 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Bind, false).statement(statement), to.replies);
             execute(unnamed, to);
         } else {
-            self.run_unnamed(&locals.select(), unnamed, to);
+            self.run_unnamed(&locals.select(true), unnamed, to);
         }
+    }
+
+    /// Sets the locals for the session in the middle of a batch, ahead of a statement that may commit: in a
+    /// transaction of its own it would have them no more. The RESET goes behind the batch.
+    pub(super) fn inject_session(&mut self, unnamed: bool, to: &mut To<'_>) {
+        let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
+        else {
+            return;
+        };
+        self.run_unnamed(&locals.select(false), unnamed, to);
+        let server = &mut *to.server;
+        if server.slow == Slow::Off {
+            server.slow_taint = server.tainted;
+            server.slow_reset.clear();
+        }
+        server.tainted = true;
+        server.slow = Slow::Late;
+        let reset = locals.reset_text(&server.settings);
+        if !server.slow_reset.ends_with(&reset) {
+            server.slow_reset.extend_from_slice(&reset);
+        }
+        server.ahead.local = number;
     }
 
     fn run_unnamed(&mut self, body: &[u8], unnamed: bool, to: &mut To<'_>) {
@@ -241,12 +269,8 @@ impl ClientSession {
                 let Ok(parse) = wire::parse(body) else { return Duties::Nothing };
                 let traits = sql::traits(parse.query, self.standard_strings);
                 let mut judged = self.judge_text(parse.query, &traits);
-                if to.server.lexical {
-                    judged = Err(PgError::error(
-                        "0A000",
-                        "how this query is read hangs on one before it in the same batch",
-                    )
-                    .hint("Send a Sync behind the change of client_encoding."));
+                if to.server.lexical_batch {
+                    judged = Err(read_unknown());
                 }
                 if judged.is_ok() && parse.name.is_empty() {
                     self.unnamed_judged();
@@ -267,13 +291,27 @@ impl ClientSession {
             _ => return Duties::Nothing,
         };
         match judged {
-            Ok(lexical) => to.server.lexical |= lexical,
+            Ok(lexical) => to.server.lexical_batch |= lexical,
             Err(error) => return Duties::Done(self.fail_in_batch(error, to)),
         }
-        let Some(locals) = self.locals().map(|(locals, _)| Arc::clone(locals)) else {
+        let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
+        else {
             return Duties::Nothing;
         };
-        if class == Class::Alone && !to.server.unsynced {
+        let set = to.server.holds_locals(number);
+        if set && class == Class::Alone && to.server.ahead.is_outside() {
+            to.server.ahead.local = number;
+        }
+        if class == Class::Alone && !set && to.server.begun && to.server.ahead.is_outside() {
+            if !matches!(to.server.slow, Slow::Off | Slow::On | Slow::Late) {
+                to.server.doubt = true;
+                return Duties::Done(Verdict::Wait);
+            }
+            if tag == front::BIND {
+                return Duties::Session;
+            }
+        }
+        if class == Class::Alone && !to.server.begun {
             match self.slow_step(&locals, to) {
                 Ok(_) => {}
                 Err(SlowWait::Wait) => return Duties::Done(Verdict::Wait),
@@ -296,6 +334,13 @@ impl ClientSession {
         Duties::Inject(class)
     }
 
+    /// Another statement must go for the one that [`Self::inject`] would use.
+    pub(super) fn setter_evicts(&self, server: &ServerSession) -> bool {
+        let Some((locals, _)) = self.locals().filter(|_| server.statements.is_full()) else { return false };
+        let known = server.setters.iter().find(|(n, _)| *n == locals.count());
+        locals.params().is_some() && !known.is_some_and(|(_, setter)| server.statements.has(setter.id))
+    }
+
     /// The statement that [`Self::inject`] would use is being prepared by an earlier batch, which may fail.
     fn setter_in_doubt(&self, class: Class, locals: &Locals, to: &mut To<'_>) -> bool {
         let number = self.locals().map_or(0, |(_, number)| number);
@@ -308,6 +353,7 @@ impl ClientSession {
 
     pub(super) fn fail_in_batch(&mut self, error: PgError, to: &mut To<'_>) -> Verdict {
         to.server.unsynced = true;
+        to.server.begun = true;
         to.server.replay_ok = false;
         to.server.ahead.fail();
         self.fail(error, to)
@@ -349,12 +395,20 @@ impl ClientSession {
     }
 }
 
+/// The refusal of a text behind one of the same batch that may change how texts are read.
+fn read_unknown() -> PgError {
+    PgError::error("0A000", "how this query is read hangs on one before it in the same batch")
+        .hint("Send a Sync behind the change of client_encoding.")
+}
+
 /// What becomes of a frame of the extended protocol.
 pub(super) enum Duties {
     /// It goes on.
     Nothing,
     /// It goes on, behind the locals if its class needs them.
     Inject(Class),
+    /// It goes on, behind the locals for the session.
+    Session,
     /// It is judged.
     Done(Verdict),
 }

@@ -120,8 +120,8 @@ impl Locals {
         self.early
     }
 
-    /// A Parse's body that sets all of them, as text.
-    pub(super) fn select(&self) -> Vec<u8> {
+    /// A Parse's body that sets all of them, as text: for the transaction, or for the session.
+    pub(super) fn select(&self, local: bool) -> Vec<u8> {
         let mut body = b"SELECT ".to_vec();
         for (n, (name, value)) in self.pairs.iter().enumerate() {
             body.extend_from_slice(if n == 0 {
@@ -132,7 +132,7 @@ impl Locals {
             literal(&mut body, name);
             body.push(b',');
             literal(&mut body, value);
-            body.extend_from_slice(b",true)");
+            body.extend_from_slice(if local { b",true)" } else { b",false)" });
         }
         body.extend_from_slice(&[0, 0, 0]);
         body

@@ -23,7 +23,8 @@ impl ClientSession {
         }
         let used = |name: &[u8]| {
             let statement = self.statements.get(name);
-            let there = statement.is_none_or(|s| server.statements.has(s.id));
+            // What is evicted first would be prepared again, and not fail with what it is.
+            let there = statement.is_none_or(|s| server.statements.has(s.id) && !self.setter_evicts(server));
             // Outside of a transaction, what is prepared for its use alone fails like its use.
             let own = |e: &Expect| e.names(name) || e.undo.is_none() && !in_transaction;
             server.is_in_doubt(

@@ -66,6 +66,8 @@ pub struct ServerSession {
     pub(super) status: u8,
     /// Frames went out that no Sync has closed.
     pub(super) unsynced: bool,
+    /// Among the frames since the last Sync, as far as they are not answered, are others than Close: one may fail.
+    pub(super) begun: bool,
     /// An error came and no Sync has gone out yet: the server ignores all but a Sync.
     pub(super) discarding: bool,
     /// The server reads COPY data: it ignores Sync and Flush.
@@ -121,6 +123,8 @@ pub struct ServerSession {
     /// Statements that set a tenant's settings, by how many they set.
     pub(super) setters: Vec<(usize, Arc<Statement>)>,
     pub(super) slow: Slow,
+    /// Whose locals [`Slow::On`] is about, by their number.
+    pub(super) slow_number: u64,
     /// Why the slow path failed, for the frame that took it.
     pub(super) slow_error: Option<Vec<u8>>,
     /// What undoes it.
@@ -131,6 +135,8 @@ pub struct ServerSession {
     pub(super) rolled_back: bool,
     /// What is in flight may change how texts are read: none that is judged by how it reads may follow yet.
     pub(super) lexical: bool,
+    /// So may a frame of the open batch, behind which none may follow in that batch.
+    pub(super) lexical_batch: bool,
 }
 
 impl ServerSession {
@@ -140,6 +146,7 @@ impl ServerSession {
             expect: Queue::new(),
             status: b'I',
             unsynced: false,
+            begun: false,
             discarding: false,
             copy_in: false,
             barrier: false,
@@ -169,11 +176,13 @@ impl ServerSession {
             portals: Vec::new(),
             setters: Vec::new(),
             slow: Slow::Off,
+            slow_number: 0,
             slow_error: None,
             slow_reset: Vec::new(),
             slow_taint: false,
             rolled_back: false,
             lexical: false,
+            lexical_batch: false,
         }
     }
 
@@ -283,7 +292,7 @@ impl ServerSession {
     /// away before its Sync. A statement that cannot be parsed sees to that; a Sync alone would commit.
     pub fn abandon_batch(&mut self, out: &mut Vec<u8>) {
         self.replay_due = false;
-        if matches!(self.slow, Slow::Setting | Slow::On | Slow::Due) {
+        if matches!(self.slow, Slow::Setting | Slow::On | Slow::Late | Slow::Due) {
             // What it set for the session, its taint has removed; see `Slow`.
             self.slow = Slow::Off;
         }
@@ -298,7 +307,9 @@ impl ServerSession {
             wire::sync(out);
             self.expect.push_back(Expect::new(Kind::Sync, false));
             self.unsynced = false;
+            self.begun = false;
             self.discarding = false;
+            self.lexical |= std::mem::take(&mut self.lexical_batch);
         }
     }
 
@@ -502,9 +513,13 @@ impl ServerSession {
         };
         self.status = status;
         self.copy_in = false;
-        if self.expect.is_empty() && !self.unsynced {
-            self.ahead.settle(status);
+        self.begun &= self.unsynced || !self.expect.is_empty();
+        if !self.owes_batch() {
+            // A batch may be open: what came before it is known now.
             self.lexical = false;
+            if !self.unsynced || self.ahead.is_untouched() {
+                self.ahead.settle(status);
+            }
         }
         if head.aside {
             self.slow_ready();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ahead::State;
 use super::client::{ClientSession, To};
-use super::expect::Expect;
+use super::expect::{Expect, Kind};
 use super::locals::Locals;
 use super::server::ServerSession;
 use crate::wire;
@@ -20,6 +20,8 @@ pub(super) enum Slow {
     Setting,
     /// They are set: the client's statement may go.
     On,
+    /// They were set for the session in the middle of a batch, which may fail.
+    Late,
     /// It is done: a RESET is due.
     Due,
     /// The RESET is on its way.
@@ -42,21 +44,31 @@ impl ClientSession {
             server.slow = Slow::Off;
             return Err(SlowWait::Failed(error));
         }
-        if server.slow == Slow::On {
-            server.ahead.local = self.locals().map_or(0, |(_, number)| number);
+        let number = self.locals().map_or(0, |(_, number)| number);
+        if server.holds_locals(number) {
+            server.ahead.local = number;
             return Ok(true);
         }
-        if server.owes_batch() || server.slow != Slow::Off {
+        if server.unsynced && !server.begun && server.ahead.is_outside() {
+            server.cut_batch(to.out);
+        }
+        if server.owes_batch() {
             server.doubt = true;
             return Err(SlowWait::Wait);
         }
         if server.ahead.state != State::Idle || server.unsynced {
             return Ok(false);
         }
+        if server.slow != Slow::Off {
+            server.doubt = true;
+            return Err(SlowWait::Wait);
+        }
         wire::query(to.out, &locals.session_text());
         server.slow_reset = locals.reset_text(server.settings());
         server.unnamed = None; // a simple query drops it
         server.slow = Slow::Setting;
+        server.slow_number = number;
+        server.ahead.reset = false;
         server.slow_taint = server.tainted;
         server.tainted = true;
         server.doubt = true;
@@ -66,9 +78,16 @@ impl ClientSession {
 }
 
 impl ServerSession {
+    /// The slow path has set these locals for the session, and nothing that went out since has undone that.
+    pub(super) fn holds_locals(&self, number: u64) -> bool {
+        self.slow == Slow::On && self.slow_number == number && !self.ahead.reset
+    }
+
     /// `ReadyForQuery` of the client's own: the end of a statement on the slow path, if nothing is open.
     pub(super) fn slow_done(&mut self) {
-        if self.slow == Slow::On && self.status == b'I' && self.expect.is_empty() && !self.unsynced {
+        // A batch that runs again needs them again.
+        let set = matches!(self.slow, Slow::On | Slow::Late) && self.healing.is_none();
+        if set && self.status == b'I' && !self.owes_batch() && !self.begun {
             self.slow = Slow::Due;
         }
     }
@@ -76,11 +95,21 @@ impl ServerSession {
     /// Writes the RESET behind a statement on the slow path, if it is due. Not in the middle of a frame.
     pub fn end_slow_path(&mut self, out: &mut Vec<u8>) {
         if self.slow == Slow::Due {
+            if self.unsynced {
+                self.cut_batch(out);
+            }
             wire::query(out, &std::mem::take(&mut self.slow_reset));
             self.slow = Slow::Resetting;
             self.unnamed = None;
             self.expect.push_back(Expect::aside());
         }
+    }
+
+    /// Ends a batch of nothing but Close, where the client has not ended it: they end and begin nothing.
+    fn cut_batch(&mut self, out: &mut Vec<u8>) {
+        wire::sync(out);
+        self.expect.push_back(Expect::new(Kind::Sync, false));
+        self.unsynced = false;
     }
 
     /// `ReadyForQuery` of a query of the slow path.

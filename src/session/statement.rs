@@ -161,9 +161,14 @@ impl ServerStatements {
         self.known.contains(&id)
     }
 
+    /// True when one must go before another one comes.
+    pub(super) fn is_full(&self) -> bool {
+        self.known.len() >= self.max
+    }
+
     /// A statement that must go before another one comes.
     pub(super) fn make_room(&mut self) -> Option<Arc<Statement>> {
-        if self.known.len() < self.max {
+        if !self.is_full() {
             return None;
         }
         self.known.pop_lru().map(|(_, statement)| statement)

@@ -125,6 +125,25 @@ fn bytes_behind_the_answer_to_an_ssl_request_never_reach_the_session() {
 }
 
 #[test]
+fn a_server_may_say_something_behind_its_first_ready_for_query() {
+    // A setting changes, by a reload of its configuration for instance; or it says something.
+    let fake = FakeBackend::start(|mut session, number| {
+        if !take_startup(&mut session) {
+            return;
+        }
+        let notice = frame(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mhello\0\0");
+        session.send(&[welcome(), notice, parameter_status("TimeZone", "Mars")].concat());
+        while session.read_batch().is_some() {
+            session.send(&one_row(&number.to_string()));
+        }
+    });
+    let howdah = Config::new(1).server("app", fake.port, "app", "").user("app").start();
+    let mut wire = Wire::login(howdah.address(), "app", "app");
+    assert_eq!(wire.value("SELECT"), "0");
+    assert_eq!(wire.parameters["TimeZone"], "Mars");
+}
+
+#[test]
 fn an_answer_to_an_ssl_request_that_is_neither_yes_nor_no_is_refused() {
     let fake = FakeBackend::start(|mut session, _| {
         session.read_startup();

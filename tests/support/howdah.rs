@@ -90,9 +90,14 @@ impl Config {
     pub fn start_with_files(&self, files: usize) -> Howdah {
         let mut shell = Command::new("sh");
         // The hard limit too, because Howdah raises the soft one to it.
-        shell.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_howdah")]);
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh"]).arg(binary());
         Howdah::start_by(shell, &self.toml())
     }
+}
+
+/// The binary that the tests run: cargo's, or `HOWDAH_BIN`.
+fn binary() -> PathBuf {
+    std::env::var_os("HOWDAH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_howdah").into(), PathBuf::from)
 }
 
 /// A running `howdah run`; killed on drop, or when the test process dies.
@@ -109,7 +114,7 @@ pub struct Howdah {
 impl Howdah {
     /// Starts with this configuration; `{dir}` in it is the configuration's own folder.
     pub fn start(toml: &str) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_howdah")), toml)
+        Self::start_by(Command::new(binary()), toml)
     }
 
     fn start_by(mut command: Command, toml: &str) -> Self {

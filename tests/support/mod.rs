@@ -14,6 +14,7 @@
 pub mod cluster;
 pub mod fake;
 pub mod howdah;
+pub mod tap;
 pub mod tls;
 pub mod watchdog;
 pub mod wire;
@@ -21,6 +22,7 @@ pub mod wire;
 pub use cluster::{Cluster, Database, Version};
 pub use fake::{FakeBackend, FakeSession};
 pub use howdah::{Config, Howdah};
+pub use tap::Tap;
 pub use tls::{Authority, Begin, Tunnel};
 pub use wire::{Message, Wire};
 

@@ -5,3 +5,4 @@ pub(crate) mod model;
 mod named;
 mod random;
 pub(crate) mod rig;
+mod tenants;

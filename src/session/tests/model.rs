@@ -41,6 +41,8 @@ pub(crate) struct Model {
     copy: Option<bool>,
     /// Something ran since the last Sync.
     executed: bool,
+    /// One of several statements of a text: none may commit inside.
+    atomic: bool,
     defaults: Vars,
     settings: Vars,
     before: Option<Vars>,
@@ -73,6 +75,7 @@ impl Model {
             skip: false,
             copy: None,
             executed: false,
+            atomic: false,
             settings: defaults.clone(),
             reported: defaults.clone(),
             defaults,
@@ -251,15 +254,18 @@ impl Model {
         if all.is_empty() {
             self.say(back::EMPTY_QUERY, b"");
         }
+        self.atomic = all.len() > 1;
         for statement in all {
             if let Err(failure) = self.run_simple(statement) {
                 self.fail(&failure);
                 break;
             }
             if self.copy.is_some() {
+                self.atomic = false;
                 return;
             }
         }
+        self.atomic = false;
         self.end_implicit();
         self.ready();
     }
@@ -481,10 +487,14 @@ impl Model {
         let words: Vec<&str> = text.split(' ').collect();
         match words.as_slice() {
             ["SELECT", call, ..] if call.contains("set_config") => {
-                let arg = |n: usize| String::from_utf8_lossy(&args[n]).into_owned();
+                let literals: Vec<&str> = text.split('\'').skip(1).step_by(2).collect();
+                let arg = |n: usize| match args.get(n) {
+                    Some(arg) => String::from_utf8_lossy(arg).into_owned(),
+                    None => literals[n].to_owned(),
+                };
                 let vars = if call.ends_with("true)") { &mut self.locals } else { &mut self.settings };
                 vars.insert(arg(0), arg(1));
-                return Ok(Some(vec![args[1].clone()]));
+                return Ok(Some(vec![arg(1).into_bytes()]));
             }
             ["SELECT", count, ..] => {
                 let tenant = self.setting("app.tenant_id").as_bytes().to_vec();
@@ -559,8 +569,17 @@ impl Model {
             ["CALL", ..] => {
                 let tenant = self.setting("app.tenant_id").to_owned();
                 self.say(back::NOTICE, format!("SNOTICE\0M{tenant}\0\0").as_bytes());
+                if self.status == b'I' && !self.atomic {
+                    // It commits, and says who it is for once more.
+                    self.before = None;
+                    self.locals.clear();
+                    self.begin_statement();
+                    let tenant = self.setting("app.tenant_id").to_owned();
+                    self.say(back::NOTICE, format!("SNOTICE\0Mthen {tenant}\0\0").as_bytes());
+                }
             }
             ["SET", name, value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
+            ["RESET", "ALL"] => self.settings = self.defaults.clone(),
             ["RESET", name] => {
                 let name = name.replace('"', "");
                 let value = self.defaults.get(&name).cloned().unwrap_or_default();

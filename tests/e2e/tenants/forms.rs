@@ -3,8 +3,8 @@
 use super::{ACME, ANY, GLOBEX, SEEN, code, config, login, shop};
 use crate::support::Version;
 use crate::support::wire::{
-    Message, Wire, bind, copy_data, copy_done, describe_portal, describe_statement, execute, function_call,
-    parse, query, sync, tags,
+    Message, Wire, bind, close_statement, copy_data, copy_done, describe_portal, describe_statement, execute,
+    function_call, parse, query, sync, tags,
 };
 
 fn rows(messages: &[Message]) -> Vec<String> {
@@ -221,7 +221,7 @@ fn statements_that_share_a_transaction_with_nothing() {
                 _ => {
                     wire.exchange(&[parse("alone", text), sync()]);
                     let answer = wire.exchange(&[bind("", "alone", &[]), execute("", 0), sync()]);
-                    wire.exchange(&[crate::support::wire::close_statement("alone"), sync()]);
+                    wire.exchange(&[close_statement("alone"), sync()]);
                     answer
                 }
             };
@@ -269,6 +269,111 @@ fn statements_that_share_a_transaction_with_nothing() {
         assert_eq!(code(&wire.exchange(&[function_call(2078, &["app.tenant_id", "globex", "f"])])), "42501");
         between();
     });
+}
+
+#[test]
+fn statements_that_commit_inside_of_a_batch() {
+    everywhere("forms_late", |wire, between| {
+        let gone = close_statement("gone");
+        let mut expected = 0;
+        let mut check = |wire: &mut Wire, what: &str, more: usize| {
+            expected += more;
+            let found = wire.value(
+                "SELECT count(*) || ' ' || string_agg(DISTINCT coalesce(tenant_id, 'none'), ' ') FROM copied",
+            );
+            assert_eq!(found, format!("{expected} acme"), "{what}");
+        };
+        // Behind a Close, as drivers send it, it is alone.
+        let answer = wire.exchange(&[vec![gone.clone()], batch(&["CALL twice('close')"])].concat());
+        assert_eq!(tags(&answer), "312CZ");
+        check(wire, "close", 2);
+        between();
+        assert_eq!(tags(&wire.exchange(&[vec![gone.clone()], batch(&["VACUUM orders"])].concat())), "312CZ");
+        // Behind statements, and ahead of some. From 18 on Postgres does not let it commit there.
+        let major: u32 = wire.value("SHOW server_version_num").parse::<u32>().unwrap() / 10_000;
+        let answer = wire.exchange(&batch(&[SEEN, "CALL twice('behind')", SEEN]));
+        if major < 18 {
+            assert_eq!((tags(&answer).as_str(), rows(&answer)), ("12DC12C12DCZ", vec![ACME.to_owned(); 2]));
+            check(wire, "behind", 2);
+        } else {
+            assert_eq!((tags(&answer).as_str(), code(&answer).as_str()), ("12DC12EZ", "2D000"));
+        }
+        between();
+        check(wire, "behind", 0);
+        let answer = wire.exchange(&batch(&["CALL twice('first')", SEEN]));
+        assert_eq!(tags(&answer), "12C12DCZ");
+        check(wire, "first", 2);
+        between();
+        // What failed in one batch is not there in the next.
+        let fails = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'HW001'; END $$";
+        wire.send(&[batch(&[SEEN, fails]), batch(&["CALL twice('next')"]), batch(&[SEEN])].concat());
+        let answer = wire.read_ready(3);
+        assert_eq!((code(&answer).as_str(), rows(&answer)), ("HW001", vec![ACME.to_owned(); 2]));
+        check(wire, "next", 2);
+        between();
+        // Where a transaction may be open.
+        let pipeline =
+            [batch(&["BEGIN"]), vec![gone.clone()], batch(&["DO $$ BEGIN PERFORM seen(); END $$"])];
+        wire.send(
+            &[pipeline.concat(), batch(&[SEEN]), batch(&["COMMIT"]), batch(&["CALL twice('end')"])].concat(),
+        );
+        let answer = wire.read_ready(5);
+        assert_eq!((code(&answer).as_str(), rows(&answer)), ("", vec![ACME.to_owned()]));
+        check(wire, "end", 2);
+        between();
+    });
+}
+
+#[test]
+fn comments_where_answers_are_kept() {
+    // The server keeps its answers to a batch until its Sync: what waits for them waits for ever.
+    for version in Version::ALL {
+        let database = shop(version, "forms_kept");
+        let howdah = config(1, &database, ANY).start();
+        let mut wire = login(&howdah, &database, "app");
+        let gone = close_statement("gone");
+        let acme = "/* howdah.tenant='acme' */ SELECT seen()";
+        let globex = "/* howdah.tenant='globex' */ SELECT seen()";
+        let both = [ACME, GLOBEX];
+        for frames in [
+            vec![batch(&["BEGIN", acme, "COMMIT"]), batch(&[globex])],
+            vec![vec![gone.clone()], batch(&[acme]), vec![gone.clone()], batch(&[globex])],
+            vec![batch(&["BEGIN"]), batch(&[acme]), batch(&["COMMIT"]), vec![gone.clone()], batch(&[globex])],
+            vec![
+                batch(&["BEGIN"]),
+                vec![gone.clone()],
+                batch(&[acme, "COMMIT"]),
+                batch(&["BEGIN", globex]),
+                batch(&["COMMIT"]),
+            ],
+            vec![x(acme), batch(&["COMMIT"]), vec![gone.clone()], batch(&[globex])],
+            vec![batch(&[acme]), x("COMMIT"), batch(&[globex])],
+        ] {
+            let frames = frames.concat();
+            let syncs = frames.iter().filter(|frame| frame[0] == b'S').count();
+            wire.send(&frames);
+            let answer = wire.read_ready(syncs);
+            assert_eq!(
+                (code(&answer).as_str(), rows(&answer)),
+                ("", both.map(str::to_owned).to_vec()),
+                "{frames:?}"
+            );
+        }
+        // What was read one way is known when it is answered, though the next batch is open.
+        let mut wire = login(&howdah, &database, "app.acme");
+        for n in 0..20 {
+            wire.send(&batch(&["DO $$ BEGIN PERFORM seen(); END $$"]));
+            wire.send(&[gone.clone()]);
+            std::thread::sleep(std::time::Duration::from_millis(n));
+            wire.send(&batch(&[SEEN]));
+            assert_eq!(tags(&wire.read_ready(2)), "12CZ312DCZ");
+        }
+        // In one batch it is not.
+        let answer = wire.exchange(&batch(&["SET client_encoding = 'SJIS'", SEEN]));
+        assert_eq!(code(&answer), "0A000");
+        wire.send(&[x("SET client_encoding = 'SJIS'"), vec![query(SEEN)]].concat());
+        assert_eq!(code(&wire.read_ready(1)), "0A000");
+    }
 }
 
 #[test]

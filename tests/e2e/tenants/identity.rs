@@ -302,6 +302,23 @@ fn a_tenant_that_is_removed_ends_with_its_transaction() {
 }
 
 #[test]
+fn a_transaction_ends_as_it_began_whatever_the_configuration_says() {
+    let database = shop(Version::V15, "tenant_changed");
+    let howdah = config(1, &database, "[tenancy]\n[tenants.acme]\nstatement_timeout = \"11s\"\n").start();
+    let mut wire = login(&howdah, &database, "app");
+    let timeout = "/* howdah.tenant='acme' */ SELECT current_setting('statement_timeout')";
+    wire.query("BEGIN");
+    assert_eq!(wire.value(timeout), "11s");
+    let text = std::fs::read_to_string(&howdah.config_file).unwrap();
+    std::fs::write(&howdah.config_file, text.replace("11s", "12s")).unwrap();
+    howdah.sighup();
+    howdah.wait_for_log("tenants were read again");
+    assert_eq!(wire.value(timeout), "11s");
+    wire.query("COMMIT");
+    assert_eq!(wire.value(timeout), "12s");
+}
+
+#[test]
 fn tenants_with_all_the_rest() {
     // Session mode, statement mode, no prepared statements: the tenant is set all the same.
     let database = shop(Version::V15, "tenant_modes");

@@ -5,6 +5,8 @@ mod forms;
 mod identity;
 mod limits;
 mod refused;
+mod round_trips;
+mod storm;
 
 use crate::support::wire::{Message, Wire};
 use crate::support::{Cluster, Config, Database, Howdah, Version};
