@@ -225,29 +225,7 @@ impl ClientSession {
         }
     }
 
-    /// Sets the locals for the session in the middle of a batch, ahead of a statement that may commit: in a
-    /// transaction of its own it would have them no more. The RESET goes behind the batch.
-    pub(super) fn inject_session(&mut self, unnamed: bool, to: &mut To<'_>) {
-        let Some((locals, number)) = self.locals().map(|(locals, number)| (Arc::clone(locals), number))
-        else {
-            return;
-        };
-        self.run_unnamed(&locals.select(false), unnamed, to);
-        let server = &mut *to.server;
-        if server.slow == Slow::Off {
-            server.slow_taint = server.tainted;
-            server.slow_reset.clear();
-        }
-        server.tainted = true;
-        server.slow = Slow::Late;
-        let reset = locals.reset_text(&server.settings);
-        if !server.slow_reset.ends_with(&reset) {
-            server.slow_reset.extend_from_slice(&reset);
-        }
-        server.ahead.local = number;
-    }
-
-    fn run_unnamed(&mut self, body: &[u8], unnamed: bool, to: &mut To<'_>) {
+    pub(super) fn run_unnamed(&mut self, body: &[u8], unnamed: bool, to: &mut To<'_>) {
         wire::parse_into(to.out, b"", body);
         wire::bind_portal(to.out, portal(unnamed), b"", std::iter::empty());
         to.server.unnamed = None;

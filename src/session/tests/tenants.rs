@@ -10,11 +10,8 @@ use crate::wire::back;
 fn tenant(statements: usize) -> Rig {
     let mut rig = Rig::one(statements);
     let locals = Locals::new(&[("app.tenant_id".to_owned(), "acme".to_owned())]);
-    rig.clients[0].front.set_duty(
-        locals,
-        Arc::new(Guard { names: vec!["app.tenant_id".to_owned()], ..Guard::default() }),
-        None,
-    );
+    let guard = Guard { names: vec!["app.tenant_id".to_owned()], ..Guard::default() };
+    rig.clients[0].front.set_duty(locals, Arc::new(guard), None);
     rig.beginning = usize::MAX; // texts are read whole
     rig
 }

@@ -112,7 +112,9 @@ fn free(
             }
             begin(s, dice);
             set(s, any(dice), true, dice);
+            s.local = true;
             inside(s, dice);
+            s.local = false;
             finish(s, dice);
             after(s, session, dice);
             session
@@ -169,6 +171,9 @@ fn one(s: &mut Script<'_>, sql: Sql, dice: &mut Dice) {
 
 /// Statements in a block, and some errors.
 fn inside(s: &mut Script<'_>, dice: &mut Dice) {
+    // What a comment says ends with its transaction: what follows without one is refused, and in a pipeline Howdah
+    // may not know yet that it is another transaction's.
+    let mut unmarked = !(s.comments && s.joined);
     for _ in 0..=dice.below(3) {
         match dice.below(10) {
             0 => {
@@ -184,9 +189,12 @@ fn inside(s: &mut Script<'_>, dice: &mut Dice) {
             2 => s.batch(&[Sql::Insert, Sql::Read], dice.one_in(2)),
             3 => s.in_parts(),
             4 => s.copy_in(dice.one_in(2), dice.one_in(2), false),
-            5 => s.named(dice.one_in(2)),
+            5 if unmarked => s.named(dice.one_in(2)),
             6 => one(s, Sql::Do, dice),
-            7 => one(s, dice.pick(&[Sql::CommitChain, Sql::RollbackChain]), dice),
+            7 if !s.local => {
+                one(s, dice.pick(&[Sql::CommitChain, Sql::RollbackChain]), dice);
+                unmarked = !s.comments;
+            }
             8 => one(s, Sql::Insert, dice),
             _ => one(s, Sql::Read, dice),
         }

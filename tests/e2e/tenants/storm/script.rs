@@ -62,6 +62,8 @@ pub(super) struct Script<'a> {
     pub(super) comments: bool,
     /// All in one write, as far as that can be.
     pub(super) joined: bool,
+    /// The tenant holds for this transaction only.
+    pub(super) local: bool,
     /// The client leaves when all is done.
     pub(super) leaves: bool,
     /// Batches begin with a Close.
@@ -82,6 +84,7 @@ impl<'a> Script<'a> {
             tenant: 0,
             comments: false,
             joined: false,
+            local: false,
             leaves: false,
             closes: false,
             prepared,
