@@ -235,6 +235,13 @@ impl Session {
             // A comment holds for the whole text that it stands in.
             let fleeting = tenancy.changed_inside || tenancy.transient && !tenancy.marked;
             self.front.set_fleeting(fleeting);
+            if let Stage::Leased(lease) = &mut self.stage
+                && tenancy.marked
+                && tenure == Tenure::Right
+            {
+                // And for what follows it in the transaction that it begins.
+                lease.session.forget_end();
+            }
         }
         Ok(tenure)
     }

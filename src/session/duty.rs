@@ -340,6 +340,11 @@ impl ServerSession {
         self.discarding
     }
 
+    /// The tenant was named anew behind the end of a transaction: see [`ClientSession::set_fleeting`].
+    pub fn forget_end(&mut self) {
+        self.ahead.ended = false;
+    }
+
     /// A batch is open.
     pub fn is_unsynced(&self) -> bool {
         self.unsynced

@@ -19,6 +19,7 @@
 
 mod ahead;
 mod client;
+mod copy;
 mod duty;
 mod expect;
 mod failure;

@@ -484,24 +484,6 @@ impl ServerSession {
         }
     }
 
-    /// The server has begun to read COPY data, and ignores the Syncs that it meets in it.
-    fn begin_copy_in(&mut self) {
-        let extended = self.expect.front().is_some_and(|head| head.kind == Kind::Execute);
-        let end = self.expect.iter().position(|e| e.kind == Kind::CopyEnd);
-        let before = self.expect.len();
-        let mut at = 0;
-        self.expect.retain(|entry| {
-            at += 1;
-            entry.kind != Kind::Sync || end.is_some_and(|end| at > end)
-        });
-        if extended && self.expect.len() < before {
-            // The batch is open again: its end is the Sync behind the COPY.
-            self.unsynced |= !self.expect.iter().any(|e| e.kind == Kind::Sync);
-        }
-        self.copy_in = end.is_none();
-        self.doubt &= self.owes_batch();
-    }
-
     fn on_ready(&mut self, client: &mut ClientSession, body: &[u8]) -> Result<Action, Violation> {
         let &[status @ (b'I' | b'T' | b'E')] = body else {
             return Err(Violation("ReadyForQuery with an unknown status"));

@@ -181,7 +181,11 @@ fn pooled(
     let mut rig = Rig::new(Mode::Pooled, startups, scripts.len(), statements);
     for (client, tenant) in rig.clients.iter_mut().zip(tenants) {
         let locals = Locals::new(&[("app.tenant_id".to_owned(), (*tenant).to_owned())]);
-        client.front.set_duty(locals, Arc::new(Guard::default()), None);
+        client.front.set_duty(
+            locals,
+            Arc::new(Guard { names: vec!["app.tenant_id".to_owned()], ..Guard::default() }),
+            None,
+        );
         rig.beginning = usize::MAX; // texts are read whole
     }
     let mut sent = vec![0; scripts.len()];

@@ -379,6 +379,10 @@ fn a_comment_ends_with_its_transaction_in_a_pipeline_too() {
     wire.query("ROLLBACK");
     let answer = wire.query("SELECT seen(); COMMIT; SELECT seen() /* howdah.tenant='acme' */");
     assert_eq!(tags(&answer), "TDCNCTDCZ", "a comment holds for its text");
+    // One transaction behind the other, each with a comment on its first statement.
+    let begin = "BEGIN /* howdah.tenant='acme' */";
+    wire.send(&[begin, SEEN, "COMMIT", begin, SEEN, "COMMIT"].map(query));
+    assert_eq!(tags(&wire.read_ready(6)), "CZTDCZCZCZTDCZCZ");
 }
 
 #[test]
