@@ -303,13 +303,17 @@ fn param(
     None
 }
 
+/// A signature names its second, and is made anew after half of its time: with less it could be too old when it
+/// arrives, or due again at once.
+const MIN_VALIDITY: Duration = Duration::from_secs(2);
+
 fn signature(raw: &RawSignature, problems: &Problems) -> Option<Signature> {
     let valid_for = raw.valid_for.as_ref().map_or(Duration::from_secs(60), |l| l.value);
-    if let Some(typed) = raw.valid_for.as_ref().filter(|l| l.value < Duration::from_secs(1)) {
+    if let Some(typed) = raw.valid_for.as_ref().filter(|l| l.value < MIN_VALIDITY) {
         problems.add(
             Problem::new("a signature must be valid for a time")
                 .at(&typed.at)
-                .help("valid here: \"1s\" or more"),
+                .help("valid here: \"2s\" or more"),
         );
     }
     let Some(path) = &raw.key_file else {

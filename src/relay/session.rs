@@ -245,10 +245,9 @@ impl Session {
         if foreign {
             // What arbitrary SQL left behind, only this removes for certain.
             let query = if strict { EVERYTHING.to_owned() } else { lease.pool().cleaning_query() };
-            // Until it is clean: should the client leave in the middle, the next one must clean it again.
+            // Until it is clean, whoever gets it back must clean it: the client may leave in the middle.
             lease.owner = lease.owner.or(Some((self.handle.id, lease.last_tenant().unwrap_or(tenant))));
             let backend = &mut *lease;
-            // Until it is done, whoever gets the connection back must clean it.
             backend.session.set_tainted();
             backend.session.own_query(query.as_bytes(), &mut backend.out);
             self.preparing = Preparing::Cleaning;

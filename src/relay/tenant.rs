@@ -198,15 +198,12 @@ impl Tenancy {
         Ok(())
     }
 
-    /// The transaction is over. True if the tenant may be another one now.
-    pub(super) fn end_transaction(&mut self, committed: bool) -> bool {
-        if !self.changed_inside {
-            return false;
+    /// The transaction is over; the tenant may be another one for the next.
+    pub(super) fn end_transaction(&mut self, committed: bool) {
+        if std::mem::take(&mut self.changed_inside) {
+            self.said = true;
+            self.identity.end_transaction(committed);
         }
-        self.changed_inside = false;
-        self.said = true;
-        self.identity.end_transaction(committed);
-        true
     }
 }
 

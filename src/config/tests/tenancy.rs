@@ -106,6 +106,7 @@ const MISTAKES: &[(&str, usize, usize, &[&str])] = &[
     ("[tenancy.signature]\nkey_file='nofile'", 2, 10, &["cannot read `key_file`: no such file", "32 bytes"]),
     ("[tenancy.signature]\nkey_file='pw'", 2, 10, &["has 12 bytes"]),
     ("[tenancy.signature]\nkey_file='key'\nvalid_for='0s'", 3, 11, &["valid for a time"]),
+    ("[tenancy.signature]\nkey_file='key'\nvalid_for='1s'", 3, 11, &["valid for a time"]),
     ("[tenancy]\n[tenants.none]", 2, 10, &["cannot be called `none`"]),
     ("[tenancy]\n[tenants.'a*']", 2, 10, &["mean something in lists"]),
     ("[tenancy]\n[tenants.'!a']", 2, 10, &["mean something in lists"]),
