@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::backend::{AskError, ask};
 use crate::config::Resolver;
 use crate::ids::ClientId;
-use crate::pool::{Acquire, Pool, Share, Want};
+use crate::pool::{Acquire, Lease, Pool, Share, Want};
 use crate::wire::PgError;
 
 /// How long a resolver's query may take.
@@ -137,7 +137,7 @@ async fn query(asking: &Asking<'_>) -> Result<(Found, Instant), PgError> {
     let answer = ask(&mut lease, &resolver.query, &values).await;
     match answer {
         Ok(answer) => {
-            lease.release();
+            give_back(lease);
             let now = Instant::now();
             let Some(row) = answer.rows.first() else { return Ok((None, now + resolver.negative_ttl)) };
             let mut found = Vec::new();
@@ -150,9 +150,18 @@ async fn query(asking: &Asking<'_>) -> Result<(Found, Instant), PgError> {
         }
         Err(error) => {
             if matches!(error, AskError::Server(..)) {
-                lease.release(); // the others leave it as it may not be used again: dropped, it is closed
+                give_back(lease); // the others leave it as it may not be used again: dropped, it is closed
             }
             Err(failed(error.to_string()))
         }
+    }
+}
+
+/// What a query leaves in the session is not for the next one.
+fn give_back(lease: Lease) {
+    if lease.session.is_tainted() {
+        lease.recover(true);
+    } else {
+        lease.release();
     }
 }
