@@ -406,7 +406,7 @@ impl ClientSession {
             entry = entry.undo(Undo::Unnamed(unnamed));
         }
         to.server.unnamed = None;
-        to.server.taint(traits.changes_session);
+        to.server.taint(traits.leaves.any());
         to.server.barrier |= traits.discard_all || traits.deallocate == Some(sql::Deallocate::All);
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;

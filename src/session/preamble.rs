@@ -96,6 +96,6 @@ impl ServerSession {
         // Not a client's batch: nothing to run again, and the unnamed statement is no client's any more.
         self.replay_ok = false;
         self.unnamed = None;
-        self.taint(sql::traits(text.as_bytes(), true).changes_session);
+        self.taint(sql::traits(text.as_bytes(), true).leaves.any());
     }
 }

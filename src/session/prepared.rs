@@ -126,7 +126,7 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Bind, true), to.replies);
             return Ok(guard_bind(given, &bind, to));
         };
-        to.server.taint(statement.changes_session);
+        to.server.taint(statement.leaves.any());
         to.server.barrier_at_sync |= statement.drops_all;
         if self.duty.is_some() {
             to.server.note_portal(bind.portal, statement.class);
