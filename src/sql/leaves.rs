@@ -1,6 +1,6 @@
 //! What a text may leave behind in the session that it runs in.
 
-use std::ops::{BitOr, BitOrAssign};
+use std::ops::{BitAnd, BitOr, BitOrAssign};
 
 /// A small set of traces. What it says is "perhaps": a rollback takes most of them back, and a function may leave
 /// some that no text shows.
@@ -26,8 +26,10 @@ impl Leaves {
     pub const AUTHORIZATION: Self = Self(1 << 6);
     /// Channels that are listened to.
     pub const CHANNELS: Self = Self(1 << 7);
-    /// All of these: the text does what nobody can read in it (DO, CALL).
-    pub const ANYTHING: Self = Self(0xff);
+    /// Nobody can read in the text what it does.
+    pub const UNREADABLE: Self = Self(1 << 12);
+    /// All that a function may leave without its text being seen (DO, CALL).
+    pub const ANYTHING: Self = Self(0xff & !(1 << 5) | 1 << 12);
 
     /// A prepared statement is named: EXECUTE, also in EXPLAIN and CREATE TABLE AS, and DEALLOCATE.
     pub const EXECUTES: Self = Self(1 << 8);
@@ -45,7 +47,12 @@ impl Leaves {
 
     /// Something may be left: the session is not what it was.
     pub fn any(self) -> bool {
-        self.has(Self::ANYTHING)
+        self.has(Self(0xff | 1 << 12))
+    }
+
+    /// It has all of `other`.
+    pub fn has_all(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     /// Without what is in `other`.
@@ -66,5 +73,13 @@ impl BitOr for Leaves {
 impl BitOrAssign for Leaves {
     fn bitor_assign(&mut self, other: Self) {
         self.0 |= other.0;
+    }
+}
+
+impl BitAnd for Leaves {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
