@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::statements::{EFFECTS, EVERY_SETTING};
 use crate::support::wire;
 
 /// Stands for the number of a run wherever a script names something of its own. It has as many characters as the
@@ -139,7 +140,9 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frames: Vec<String> = self.0.iter().map(Frame::to_string).collect();
-        f.write_str(&frames.join(" + "))
+        let text =
+            frames.join(" + ").replace(EFFECTS, "SELECT effects").replace(EVERY_SETTING, "SELECT settings");
+        f.write_str(&text)
     }
 }
 
