@@ -16,6 +16,7 @@ mod login;
 mod pooling;
 mod replication;
 mod selftest;
+mod sessions;
 mod tenants;
 mod tls;
 mod wire;
