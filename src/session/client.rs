@@ -11,7 +11,7 @@ use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
 use super::sql_prepared::SqlStatements;
-use super::statement::{ClientStatements, Intern, Statement};
+use super::statement::{ClientStatements, Intern, Statement, own_name};
 use crate::sql;
 use crate::wire::{self, Malformed, Parameters, PgError, Target, back, front};
 
@@ -185,9 +185,12 @@ impl ClientSession {
         }
     }
 
-    /// An error's body with the client's name in place of Howdah's, where it names a statement.
-    pub(super) fn rename_in(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let (name, own) = self.statements.find_name(body)?;
+    /// An error's body with the client's name in place of Howdah's, where it names a statement: one of the client's,
+    /// or of those that are not there after all.
+    pub(super) fn rename_in(&self, body: &[u8], gone: &[(Box<[u8]>, Arc<Statement>)]) -> Option<Vec<u8>> {
+        let own = own_name(body)?;
+        let gone = || gone.iter().find(|(_, s)| *s.name == *own).map(|(name, _)| &**name);
+        let name = self.statements.find_name(own).or_else(gone)?;
         let at = memchr::memmem::find(body, own)?;
         let mut renamed = body.get(..at)?.to_vec();
         renamed.extend_from_slice(name);

@@ -75,6 +75,7 @@ impl ServerSession {
             (Some(statement), _) if used && is_stale_plan(fields) => self.stale.push(Arc::clone(statement)),
             _ => {}
         }
+        self.note_undefined(head);
         match head.undo.as_deref() {
             // A Parse drops the unnamed statement before it fails; but the client has its own yet, if the Parse
             // was ours.
@@ -98,7 +99,9 @@ impl ServerSession {
         }
         let skipped = sync.unwrap_or(self.expect.len());
         let mut unnamed = None;
-        for entry in self.expect.drain(..skipped).rev() {
+        let skipped: Vec<Expect> = self.expect.drain(..skipped).collect();
+        for entry in skipped.into_iter().rev() {
+            self.note_undefined(&entry);
             if let (Kind::Parse | Kind::Close, Some(statement)) = (entry.kind, entry.statement) {
                 // Frames of later batches may have prepared it or not: close it, and know that it is not there.
                 self.statements.remove(statement.id);
@@ -112,6 +115,22 @@ impl ServerSession {
         }
         if let Some(before) = unnamed {
             self.undo_unnamed(client, before);
+        }
+    }
+
+    /// A name is closed while answers to frames that use it are to come.
+    pub(super) fn note_closed(&mut self, name: &[u8], statement: &Arc<Statement>) {
+        if !self.expect.is_empty() {
+            self.undefined.push((name.into(), Arc::clone(statement)));
+        }
+    }
+
+    /// A name is not defined after all: errors about it must still show it, and not Howdah's.
+    fn note_undefined(&mut self, entry: &Expect) {
+        if let (Some(Undo::Undefine(name)), Some(statement)) = (entry.undo.as_deref(), &entry.statement)
+            && !self.expect.is_empty()
+        {
+            self.undefined.push((name.clone(), Arc::clone(statement)));
         }
     }
 
@@ -172,7 +191,7 @@ impl ServerSession {
         }
         let inserts = self.expect.front().and_then(|head| head.inserts.as_deref());
         let moved = inserts.and_then(|inserts| moved_position(body, inserts));
-        match client.rename_in(moved.as_deref().unwrap_or(body)).or(moved) {
+        match client.rename_in(moved.as_deref().unwrap_or(body), &self.undefined).or(moved) {
             Some(body) => Action::Replace(framed(back::ERROR, &body)),
             None => Action::Pass,
         }

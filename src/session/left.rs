@@ -37,10 +37,16 @@ impl ServerSession {
         self.taint(leaves.any());
     }
 
+    /// Settings for the transaction only matter while others are on their way: the server reports both.
+    fn notes_locals(&self, leaves: Leaves) -> bool {
+        leaves.has(Leaves::LOCALS) && self.bring.is_under_way()
+    }
+
     fn leave_settings(&mut self, touched: Option<&sql::Touched>, leaves: Leaves) {
         self.left.all |= leaves.has(Leaves::RESETS);
         let Some(touched) = touched else { return };
-        self.left.unreadable |= touched.unknown;
+        self.left.unreadable |=
+            touched.unknown && leaves.has(Leaves::SETTINGS) && !leaves.has(Leaves::LISTED);
         self.left.all |= touched.unknown || touched.reset_all || touched.dynamic;
         for name in &touched.names {
             if !self.left.names.contains(name) {
@@ -61,7 +67,7 @@ impl ClientSession {
             return;
         }
         server.leave(leaves);
-        if leaves.has(Leaves::SETTINGS) {
+        if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             let touched = sql::touched(text, self.standard_strings);
             server.leave_settings(touched.as_deref(), leaves);
         }
@@ -75,7 +81,7 @@ impl ClientSession {
             return;
         }
         server.leave(leaves);
-        if leaves.has(Leaves::SETTINGS) {
+        if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             if statement.touched.is_some() {
                 server.leave_settings(statement.touched.as_deref(), leaves);
             } else {

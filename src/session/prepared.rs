@@ -217,6 +217,7 @@ impl ClientSession {
                 let mut entry = Expect::new(Kind::Synthetic(back::CLOSE_COMPLETE), true);
                 entry.replay_end = to.server.replay.len();
                 if let Some(statement) = self.statements.remove(name) {
+                    to.server.note_closed(name, &statement);
                     entry = entry.undo(Undo::Define(name.into(), statement));
                 }
                 to.server.push(entry, to.replies);

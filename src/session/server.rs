@@ -136,6 +136,8 @@ pub struct ServerSession {
     pub(super) ahead: Ahead,
     /// Portals of statements that are no plain queries.
     pub(super) portals: Vec<(Box<[u8]>, Class)>,
+    /// Names of clients whose Parse has failed, while frames that use them are in flight.
+    pub(super) undefined: Vec<(Box<[u8]>, Arc<Statement>)>,
     /// Portals that reset what their client asked for when it connected, and what sets that again.
     pub(super) resets: Vec<(Box<[u8]>, Vec<Vec<u8>>)>,
     /// Statements that set a tenant's settings, by how many they set.
@@ -200,6 +202,7 @@ impl ServerSession {
             stale: Vec::new(),
             ahead: Ahead::default(),
             portals: Vec::new(),
+            undefined: Vec::new(),
             resets: Vec::new(),
             setters: Vec::new(),
             slow: Slow::Off,
@@ -569,6 +572,9 @@ impl ServerSession {
         {
             self.settings = settings;
         }
+        if status == b'T' {
+            self.bring.on_open();
+        }
         if head.probes {
             self.probe_ready(client);
         } else {
@@ -608,6 +614,7 @@ impl ServerSession {
         self.defining = self.defining && self.expect.iter().any(Expect::defines);
         if self.expect.is_empty() {
             self.barrier = false;
+            self.undefined.clear();
         }
         if let Some(before) = self.discarded.take() {
             return Ok(self.ready_after_discard(client, &before, status));

@@ -127,14 +127,18 @@ impl ClientStatements {
         self.named.len()
     }
 
-    /// The statement that `text` names by its name on servers: the client's name and that one.
-    pub(super) fn find_name(&self, text: &[u8]) -> Option<(&[u8], &[u8])> {
-        let at = memchr::memmem::find(text, SERVER_PREFIX)?;
-        let named = text.get(at..)?;
-        let digits = named.get(SERVER_PREFIX.len()..)?.iter().take_while(|b| b.is_ascii_digit()).count();
-        let own = named.get(..SERVER_PREFIX.len() + digits)?;
-        self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, s)| (&**name, &*s.name))
+    /// The client's name for what has this name on servers.
+    pub(super) fn find_name(&self, own: &[u8]) -> Option<&[u8]> {
+        self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, _)| &**name)
     }
+}
+
+/// The first name of a statement on servers that a text has.
+pub(super) fn own_name(text: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::find(text, SERVER_PREFIX)?;
+    let named = text.get(at..)?;
+    let digits = named.get(SERVER_PREFIX.len()..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+    named.get(..SERVER_PREFIX.len() + digits)
 }
 
 /// What is prepared on one server connection, the least recently used first to go.

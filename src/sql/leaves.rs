@@ -40,6 +40,12 @@ impl Leaves {
     /// Something may end that was left: DROP, CLOSE, DISCARD, `pg_advisory_unlock`.
     pub const ENDS: Self = Self(1 << 11);
 
+    /// Settings are changed through their list, `pg_settings`.
+    pub const LISTED: Self = Self(1 << 13);
+
+    /// Settings for the length of a transaction: SET LOCAL, `set_config(…, true)`.
+    pub const LOCALS: Self = Self(1 << 14);
+
     /// It has something of `other`.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -29,7 +29,7 @@ pub use lexer::{Form, Lexer, Token};
 pub use marks::{BadMark, Marks, marks};
 pub use own::{OwnCommand, mentions_own, own_command};
 pub use touched::{Touched, hides_ascii, touched};
-pub use traits::{Deallocate, Traits, traits};
+pub use traits::{Deallocate, Traits, is_local, named_statement, traits};
 
 #[cfg(test)]
 mod tests;

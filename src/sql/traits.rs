@@ -68,6 +68,30 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
     found
 }
 
+/// Whether a text begins with SET LOCAL.
+pub fn is_local(text: &[u8], standard_strings: bool) -> bool {
+    let mut lexer = Lexer::new(text, standard_strings);
+    let set = next_start(&mut lexer).is_some_and(|t| t.is("set"));
+    set && lexer.next().is_some_and(|t| t.is("local"))
+}
+
+/// The statement that a text of EXECUTE or DEALLOCATE alone names, folded or unquoted; empty for all of them. `None`
+/// for other texts, and where the name cannot be read.
+pub fn named_statement(text: &[u8], standard_strings: bool) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(text, standard_strings);
+    let first = next_start(&mut lexer)?;
+    let name = if first.is("execute") {
+        let token = lexer.next()?;
+        literal::identifier(token, &mut lexer)?.into_owned()
+    } else if first.is("deallocate") {
+        deallocate(&mut lexer, &mut None)?.name()
+    } else {
+        return None;
+    };
+    let alone = !lexer.skip_while(|t| *t != Token::Symbol(b';')).any(|t| t != Token::Symbol(b';'));
+    alone.then_some(name)
+}
+
 /// The first token of the next statement that is not empty.
 fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
     lexer.find(|t| *t != Token::Symbol(b';'))
@@ -120,25 +144,31 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
     if second != Some(Token::Symbol(b';')) {
         body(Some(first), lexer, &mut found);
     }
+    let writes = ["update", "with", "merge"].iter().any(|word| first.is(word));
+    if found.leaves.has(Leaves::LISTED) && writes {
+        found.leaves |= Leaves::SETTINGS | Leaves::RESETS;
+    }
     found
 }
 
 /// From behind SET; leaves the last token read in `last`.
 fn set<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     *last = lexer.next();
-    if last.is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints")) {
+    let local = last.is_some_and(|t| t.is("local"));
+    if last.is_some_and(|t| t.is("transaction") || t.is("constraints")) {
         return Leaves::NOTHING;
     }
     let mut ahead = lexer.clone().take_while(|t| *t != Token::Symbol(b';'));
     let authorization =
         last.is_some_and(|t| t.is("session")) && ahead.next().is_some_and(|t| t.is("authorization"));
-    // LOCAL is a time zone only.
+    // LOCAL at the end is a time zone only.
     let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local"));
-    let mut leaves = if authorization { Leaves::AUTHORIZATION } else { Leaves::SETTINGS };
-    if resets {
-        leaves |= Leaves::RESETS;
-    }
-    leaves
+    let leaves = match (authorization, local) {
+        (true, _) => Leaves::AUTHORIZATION,
+        (_, true) => Leaves::LOCALS,
+        _ => Leaves::SETTINGS,
+    };
+    if resets { leaves | Leaves::RESETS } else { leaves }
 }
 
 /// From behind RESET; leaves the last token read in `last`.
@@ -200,8 +230,10 @@ fn mention(token: Token<'_>, word: &[u8], declares: bool, lexer: &Lexer<'_>) -> 
         4 if token.is("into") && into_temporary(lexer) => Leaves::TEMPORARY,
         7 if is("pg_temp") => Leaves::TEMPORARY,
         7 if token.is("execute") => Leaves::EXECUTES,
+        11 if is("pg_settings") => Leaves::LISTED,
         7 if is("currval") || is("lastval") => Leaves::SEQUENCES,
-        10 if is("set_config") && !config_is_local(lexer) => Leaves::SETTINGS,
+        10 if is("set_config") && config_is_local(lexer) => Leaves::LOCALS,
+        10 if is("set_config") => Leaves::SETTINGS,
         16..=28 if word.get(..3).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_")) => {
             if takes_session_lock(word) {
                 Leaves::LOCKS
