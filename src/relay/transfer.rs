@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer;
 use super::own::Own;
-use super::session::{End, Session, Stage};
+use super::session::{End, Preparing, Session, Stage};
 use super::tenant::Tenure;
 use crate::backend::Loss;
 use crate::session::Verdict;
@@ -244,6 +244,12 @@ impl Session {
                 }
             };
             if verdict == Verdict::Wait {
+                if let Stage::Leased(lease) = &self.stage
+                    && lease.session.is_preparing()
+                {
+                    self.preparing = Preparing::Settings;
+                    self.handle.set_waiting();
+                }
                 return Ok(false);
             }
             self.streaming = head.len - frame.len();

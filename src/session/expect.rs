@@ -64,6 +64,8 @@ pub struct Expect {
     pub(super) done: u32,
     /// A query of the slow path, ahead of the client's statement or behind it.
     pub(super) aside: bool,
+    /// It asks what is left in the session: its rows are read.
+    pub(super) probes: bool,
 }
 
 impl Expect {
@@ -79,6 +81,7 @@ impl Expect {
             inserts: None,
             done: 0,
             aside: false,
+            probes: false,
         }
     }
 

@@ -14,6 +14,7 @@
 //! - Errs on the side of "changes the session": a text it cannot judge costs a reset, not a leak.
 
 mod class;
+mod leaves;
 mod lexer;
 mod literal;
 mod marks;
@@ -23,6 +24,7 @@ mod touched;
 mod traits;
 
 pub use class::{Class, Part, parts};
+pub use leaves::Leaves;
 pub use lexer::{Form, Lexer, Token};
 pub use marks::{BadMark, Marks, marks};
 pub use own::{OwnCommand, mentions_own, own_command};
