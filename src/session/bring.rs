@@ -225,6 +225,7 @@ impl Bring {
             return Some(fused.want);
         }
         self.doubt(fused.changes.names);
+        self.owed = true; // its client may go on before anybody else has it
         None
     }
 

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::sql_prepared::SqlStatements;
 use super::statement::{ClientStatements, Intern, Statement};
 use crate::sql;
-use crate::wire::{self, Malformed, PgError, Target, back, front};
+use crate::wire::{self, Malformed, Parameters, PgError, Target, back, front};
 
 /// How names of prepared statements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct ClientSession {
     pub(super) settings: Arc<Settings>,
     /// What the client asked for when it connected: `DISCARD ALL` goes back to it.
     pub(super) startup: Arc<Settings>,
+    /// What it was told of settings that nobody can set, where that is not what its server said at login.
+    pub(super) told: Parameters,
     /// What SQL prepared in it.
     pub(super) sql_prepared: SqlStatements,
     /// Stands for `search_path`: the same text means another statement under another one.
@@ -91,6 +93,7 @@ impl ClientSession {
             statements: ClientStatements::default(),
             startup: Arc::clone(&settings),
             settings,
+            told: Parameters::new(),
             sql_prepared: SqlStatements::default(),
             scope: 0,
             duty: None,

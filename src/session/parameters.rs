@@ -27,9 +27,28 @@ impl ServerSession {
             if is_settable(name) {
                 return self.on_settable(client, name, value);
             }
+            if !self.preparing {
+                return self.on_consequence(client, name, value);
+            }
         }
         // The client was told when it asked for it.
         if self.preparing { Action::Swallow } else { Action::Pass }
+    }
+
+    /// What no session can set changed: because of a role, a promotion.
+    fn on_consequence(&self, client: &mut ClientSession, name: &[u8], value: &[u8]) -> Action {
+        let told = client.told.iter().find(|(known, _)| **known == *name);
+        let believed = told.map(|(_, value)| &**value).or_else(|| self.initial_value(name));
+        // A role that is brought is its client's, and it knows what that means.
+        let brought = self.bring.brings("role") && !self.left.names("role");
+        if brought || believed == Some(value) {
+            return Action::Swallow;
+        }
+        client.told.retain(|(known, _)| **known != *name);
+        if self.initial_value(name) != Some(value) {
+            client.told.push((name.into(), value.into()));
+        }
+        Action::Pass
     }
 
     /// A setting that belongs to the session changed.

@@ -205,6 +205,8 @@ fn mention(token: Token<'_>, word: &[u8], declares: bool, lexer: &Lexer<'_>) -> 
         16..=28 if word.get(..3).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_")) => {
             if takes_session_lock(word) {
                 Leaves::LOCKS
+            } else if is("pg_prepared_statements") {
+                Leaves::EXECUTES // it shows them
             } else if word.get(..18).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_advisory_unlock")) {
                 Leaves::ENDS
             } else {
