@@ -184,33 +184,27 @@ impl Soak {
     }
 }
 
-/// The version that `HOWDAH_SOAK_PG` names, or this one.
-fn version(usual: Version) -> Option<Version> {
-    let major = from_env("HOWDAH_SOAK_PG");
-    let chosen = Version::ALL.into_iter().find(|version| Some(u64::from(version.major())) == major);
-    (major.is_none() || chosen == Some(usual)).then_some(usual)
-}
-
-/// Sessions for this version, unless another was named.
-fn soak(usual: Version, sessions: u64) {
-    if let Some(version) = version(usual) {
+/// So many sessions on this version, or, if `HOWDAH_SOAK` says how many, all of them on the one that is asked for.
+fn soak(version: Version, sessions: u64) {
+    let major = from_env("HOWDAH_SOAK_PG").or(from_env("HOWDAH_SOAK").map(|_| 15));
+    if major.is_none_or(|major| major == u64::from(version.major())) {
         Soak::new(version, from_env("HOWDAH_SOAK").unwrap_or(sessions)).run();
     }
 }
 
 #[test]
 fn random_sessions_are_the_same_through_howdah_on_15() {
-    soak(Version::V15, 1_600);
+    soak(Version::V15, 2_000);
 }
 
 #[test]
 fn random_sessions_are_the_same_through_howdah_on_14() {
-    soak(Version::V14, 200);
+    soak(Version::V14, 500);
 }
 
 #[test]
 fn random_sessions_are_the_same_through_howdah_on_18() {
-    soak(Version::V18, 200);
+    soak(Version::V18, 500);
 }
 
 /// The yardstick itself: what is random or left to chance in a session would differ here.
