@@ -11,6 +11,7 @@ mod bad_input;
 mod demo;
 mod doctor;
 mod drivers;
+mod frameworks;
 mod hostile;
 mod login;
 mod pooling;
