@@ -168,6 +168,7 @@ fn session(
         yielding: false,
         tenancy: None,
         own: None,
+        listener: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::duty::Duty;
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
+use super::listening::Listening;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
@@ -59,6 +60,8 @@ pub struct ClientSession {
     pub(super) scope: u64,
     /// What tenancy asks of it; `None` without tenancy.
     pub(super) duty: Option<Box<Duty>>,
+    /// What it listens to; `None` for most.
+    pub(super) listening: Option<Box<Listening>>,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -89,6 +92,7 @@ impl ClientSession {
             settings,
             scope: 0,
             duty: None,
+            listening: None,
         };
         session.settings_changed();
         session
@@ -255,7 +259,14 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| Self::sync(&given, &mut to)),
+            front::SYNC => {
+                no_body(body)?;
+                let verdict = Self::sync(&given, &mut to);
+                if verdict == Verdict::Forward {
+                    self.hold_behind(to.server);
+                }
+                return Ok(verdict);
+            }
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             front::QUERY => return self.query(&given, &mut to),
@@ -267,6 +278,7 @@ impl ClientSession {
                 }
                 to.server.replay_ok = false;
                 to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+                self.hold_behind(to.server);
                 return Ok(Verdict::Forward);
             }
             front::COPY_DATA => return Ok(Verdict::Forward),
@@ -313,7 +325,9 @@ impl ClientSession {
                 if self.duty.is_some() {
                     to.server.step_portal(body);
                 }
-                to.server.push(Expect::new(Kind::Execute, true), to.replies);
+                let mut entry = Expect::new(Kind::Execute, true);
+                entry.steps = to.server.execute_steps(body);
+                to.server.push(entry, to.replies);
                 Ok(Verdict::Forward)
             }
         }
@@ -392,6 +406,10 @@ impl ClientSession {
             to.server.worn |= to.server.unsynced;
             return Ok(self.deallocate_simple(&which.name(), to));
         }
+        let steps = self.announce(text, &traits);
+        if !steps.is_empty() {
+            return Ok(self.query_with_steps(text, &traits, steps, given, to));
+        }
         self.push_query(Expect::new(Kind::Query, true), &traits, to);
         Ok(Verdict::Forward)
     }
@@ -411,6 +429,7 @@ impl ClientSession {
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;
         to.server.push(entry, to.replies);
+        self.hold_behind(to.server);
     }
 
     /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::ahead::{Ahead, State};
+use super::channels::{UN, listens, un, with_places_dropped};
 use super::client::{ClientSession, Given, To, Verdict};
 use super::expect::{Expect, Kind, Undo};
 use super::locals::{Insert, Locals, setter};
@@ -69,6 +70,7 @@ impl ClientSession {
         let inserts = self.inserts(text, traits, &locals, number, &mut to.server.ahead)?;
         write_query(to.out, text, &inserts, &locals);
         let mut entry = Expect::new(Kind::Query, true);
+        entry.steps = with_places_dropped(self.announce(text, traits));
         entry.inserts = Some(inserts.edits);
         self.push_query(entry, traits, to);
         Some(Verdict::Rewritten(given.len))
@@ -128,10 +130,11 @@ impl ClientSession {
         let mut places = Vec::new();
         let mut edits: Vec<Insert> = Vec::new();
         let chars = u32::try_from(locals.prefix().len()).unwrap_or(u32::MAX);
+        let listens = listens(text, traits, self.standard_strings);
+        let mut sent = 0_u32;
         for (n, Part { start, class }) in sql::parts(text, self.standard_strings).enumerate() {
             if ahead.needs(class, number) {
                 ahead.local = number;
-                let sent = chars.saturating_mul(u32::try_from(edits.len()).unwrap_or(u32::MAX));
                 let ahead_of_it = self.characters(text.get(..start).unwrap_or_default());
                 edits.push(Insert {
                     before: u32::try_from(n).unwrap_or(u32::MAX),
@@ -139,7 +142,14 @@ impl ClientSession {
                     at: ahead_of_it.map(|at| at.saturating_add(sent)),
                     chars,
                 });
-                places.push(start);
+                places.push((start, Put::Locals));
+                sent = sent.saturating_add(chars);
+            }
+            if listens.contains(&start) {
+                let at = self.characters(text.get(..start).unwrap_or_default());
+                edits.push(un(n, at.map(|at| at.saturating_add(sent))));
+                places.push((start, Put::Un));
+                sent = sent.saturating_add(2);
             }
             ahead.step(class);
         }
@@ -160,7 +170,7 @@ impl ClientSession {
     }
 
     /// How many characters these bytes are for the server; `None` in an encoding where that takes tables.
-    fn characters(&self, bytes: &[u8]) -> Option<u32> {
+    pub(super) fn characters(&self, bytes: &[u8]) -> Option<u32> {
         let encoding = self.settings().get("client_encoding").unwrap_or("UTF8").to_ascii_uppercase();
         let count = match encoding.replace(['-', '_'], "").as_str() {
             "UTF8" | "UNICODE" => bytes.iter().filter(|b| **b & 0xc0 != 0x80).count(),
@@ -391,9 +401,18 @@ pub(super) enum Duties {
     Done(Verdict),
 }
 
-/// Places in a text, in bytes (none: its front), and what is put there.
+/// What is put into a text.
+#[derive(Clone, Copy)]
+enum Put {
+    /// The locals.
+    Locals,
+    /// What makes an UNLISTEN of a LISTEN.
+    Un,
+}
+
+/// Places in a text, in bytes (none: its front, for the locals), and what is put there.
 struct Inserts {
-    places: Vec<usize>,
+    places: Vec<(usize, Put)>,
     edits: Arc<[Insert]>,
 }
 
@@ -403,9 +422,12 @@ fn write_query(out: &mut Vec<u8>, text: &[u8], inserts: &Inserts, locals: &Local
         if inserts.places.is_empty() {
             out.extend_from_slice(locals.prefix());
         }
-        for place in &inserts.places {
+        for (place, put) in &inserts.places {
             out.extend_from_slice(text.get(from..*place).unwrap_or_default());
-            out.extend_from_slice(locals.prefix());
+            out.extend_from_slice(match put {
+                Put::Locals => locals.prefix(),
+                Put::Un => UN,
+            });
             from = *place;
         }
         out.extend_from_slice(text.get(from..).unwrap_or_default());

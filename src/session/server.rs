@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::client::ClientSession;
+use super::client::{ClientSession, Mode};
 use super::expect::{Expect, Kind, Queue};
 use super::parameters::ready_after_discard;
 use super::position::{framed, moved_position};
 use super::settings::Settings;
 use super::slow::Slow;
 use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
-use crate::sql::Class;
+use crate::sql::{Class, Step};
 use crate::wire::{self, Parameters, back};
 
 /// The most bytes of a batch that are kept to run it again.
@@ -137,6 +137,8 @@ pub struct ServerSession {
     pub(super) lexical: bool,
     /// So may a frame of the open batch, behind which none may follow in that batch.
     pub(super) lexical_batch: bool,
+    /// Portals of statements that say something about channels or savepoints.
+    pub(super) step_portals: Vec<(Box<[u8]>, Arc<[Step]>)>,
 }
 
 impl ServerSession {
@@ -183,6 +185,7 @@ impl ServerSession {
             rolled_back: false,
             lexical: false,
             lexical_batch: false,
+            step_portals: Vec::new(),
         }
     }
 
@@ -394,7 +397,7 @@ impl ServerSession {
     ) -> Result<Action, Violation> {
         match tag {
             back::PARAMETER_STATUS => return Ok(self.on_parameter(client, body)),
-            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(tag, body)),
+            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(client, tag, body)),
             back::ERROR => return self.on_error(client, body),
             back::READY => return self.on_ready(client, body),
             _ => {}
@@ -406,6 +409,7 @@ impl ServerSession {
         if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
             shown &= !head.one_done();
         }
+        let mut shows = Action::Pass;
         let runs = matches!(kind, Kind::Execute | Kind::Query);
         let (fits, done) = match tag {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
@@ -413,6 +417,7 @@ impl ServerSession {
             back::COMMAND_COMPLETE | back::EMPTY_QUERY | back::PORTAL_SUSPENDED => {
                 if shown && tag == back::COMMAND_COMPLETE {
                     self.on_complete(client, body);
+                    shows = self.complete_steps(client, body).unwrap_or(shows);
                 }
                 (runs, kind == Kind::Execute)
             }
@@ -435,16 +440,18 @@ impl ServerSession {
             self.expect.pop_front();
         }
         self.answered |= shown;
-        Ok(if shown { Action::Pass } else { Action::Swallow })
+        Ok(if shown { shows } else { Action::Swallow })
     }
 
     fn hidden(&self) -> bool {
         self.preparing || self.expect.front().is_some_and(|head| !head.shown)
     }
 
-    fn on_async(&self, tag: u8, body: &[u8]) -> Action {
+    fn on_async(&self, client: &ClientSession, tag: u8, body: &[u8]) -> Action {
         if tag != back::NOTICE {
-            return Action::Pass;
+            // A shared connection listens only when a function of this client's has made it.
+            let its_own = client.mode == Mode::Exclusive || self.tainted;
+            return if its_own { Action::Pass } else { Action::Swallow };
         }
         if self.hidden() {
             return Action::Swallow;
@@ -525,12 +532,15 @@ impl ServerSession {
         if self.expect.is_empty() {
             self.barrier = false;
         }
+        if self.expect.is_empty() && !self.unsynced && status == b'I' {
+            self.step_portals.clear();
+        }
         if let Some(before) = self.discarded.take() {
-            return Ok(ready_after_discard(client, &before, status));
+            return Ok(self.ready_of_listener(client, status, ready_after_discard(client, &before, status)));
         }
         if head.shown {
             self.answered = false;
-            Ok(Action::Pass)
+            Ok(self.ready_of_listener(client, status, Action::Pass))
         } else {
             Ok(Action::Swallow)
         }

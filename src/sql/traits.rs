@@ -36,7 +36,7 @@ pub struct Traits<'a> {
     /// Statements that are not empty.
     pub statements: u32,
     /// Something of it may outlive its transaction in the session: settings, prepared statements, temporary
-    /// objects, cursors WITH HOLD, advisory locks, LISTEN.
+    /// objects, cursors WITH HOLD, advisory locks.
     pub changes_session: bool,
     /// A single `DEALLOCATE`.
     pub deallocate: Option<Deallocate<'a>>,
@@ -47,6 +47,19 @@ pub struct Traits<'a> {
     pub ends_transaction: bool,
     /// What the first statement is to its transaction.
     pub class: Class,
+    /// A statement is LISTEN or UNLISTEN.
+    pub listens: bool,
+    /// A statement is SAVEPOINT, RELEASE or ROLLBACK TO.
+    pub savepoints: bool,
+    /// A statement is NOTIFY, or mentions `pg_notify`.
+    pub notifies: bool,
+}
+
+impl Traits<'_> {
+    /// [`super::steps`] finds something in it.
+    pub fn steps(&self) -> bool {
+        self.listens || self.savepoints
+    }
 }
 
 /// Reads a whole text. `standard_strings` is the session's `standard_conforming_strings`.
@@ -58,6 +71,9 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
         let alone = found.statements == 1;
         let statement = statement(first, &mut lexer);
         found.changes_session |= statement.changes_session;
+        found.listens |= statement.listens;
+        found.savepoints |= statement.savepoints;
+        found.notifies |= statement.notifies;
         found.deallocate = statement.deallocate.filter(|_| alone);
         found.discard_all = statement.discard_all && alone;
         if alone {
@@ -75,6 +91,7 @@ fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
 
 fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
     let mut found = Traits { class: class(first, lexer), ..Traits::default() };
+    found.savepoints = found.class == Class::RollbackTo;
     let Token::Word(word) = first else {
         body(None, lexer, &mut found);
         return found;
@@ -92,7 +109,8 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         4 if first.is("load") || first.is("call") => found.changes_session = true,
         5 if first.is("reset") => found.changes_session = true,
         5 if first.is("abort") => found.ends_transaction = true,
-        6 if first.is("listen") => found.changes_session = true,
+        6 if first.is("listen") => found.listens = true,
+        6 if first.is("notify") => found.notifies = true,
         6 if first.is("create") => found.changes_session = creates_temporary(lexer, &mut second),
         6 if first.is("commit") => found.ends_transaction = true,
         7 if first.is("prepare") => {
@@ -101,11 +119,14 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
             found.changes_session = !two_phase;
             found.ends_transaction = two_phase;
         }
+        7 if first.is("release") => found.savepoints = true,
         7 if first.is("discard") => {
             second = lexer.next();
             found.discard_all = second.is_some_and(|t| t.is("all"));
         }
+        8 if first.is("unlisten") => found.listens = true,
         8 if first.is("rollback") => found.ends_transaction = true,
+        9 if first.is("savepoint") => found.savepoints = true,
         10 if first.is("deallocate") => {
             second = lexer.next().filter(|t| !t.is("prepare"));
             second = second.or_else(|| lexer.next());
@@ -153,6 +174,7 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
                 4 if declares && token.is("hold") => found.changes_session = true,
                 4 if token.is("into") => found.changes_session |= into_temporary(lexer),
                 7 if word.eq_ignore_ascii_case(b"pg_temp") => found.changes_session = true,
+                9 if word.eq_ignore_ascii_case(b"pg_notify") => found.notifies = true,
                 10 if word.eq_ignore_ascii_case(b"set_config") => {
                     found.changes_session |= !config_is_local(lexer);
                 }

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod drivers;
 mod hostile;
+mod listen;
 mod login;
 mod pooling;
 mod replication;
