@@ -168,7 +168,7 @@ impl Session {
             return Ok(());
         }
         let at_rest = match &self.stage {
-            Stage::Resting => self.streaming == 0 && !self.front.is_held(),
+            Stage::Resting => self.streaming == 0 && !self.waits_for_hub(),
             Stage::Waiting(_) => false,
             // Session mode: the connection is the client's, but nothing runs on it.
             Stage::Leased(lease) => lease.kind() != Kind::Transaction && lease.is_reusable(),
@@ -331,7 +331,7 @@ impl Session {
 
     /// True while the client's frames must not be judged.
     pub(super) fn holds(&self) -> bool {
-        if self.is_resolving() || self.front.is_held() {
+        if self.is_resolving() || self.waits_for_hub() {
             return true;
         }
         match &self.stage {

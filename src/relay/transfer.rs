@@ -249,6 +249,9 @@ impl Session {
                 }
             };
             if verdict == Verdict::Wait {
+                if self.listen_first() {
+                    continue;
+                }
                 return Ok(false);
             }
             self.streaming = head.len - frame.len();

@@ -9,13 +9,21 @@ use std::sync::Arc;
 
 use super::client::{ClientSession, Given, Mode, To, Verdict};
 use super::expect::{Expect, Kind};
-use super::listening::Listening;
+use super::listening::{Channel, Listening};
 use super::locals::Insert;
 use super::position::framed;
 use super::server::{Action, ServerSession};
 use super::statement::Statement;
 use crate::sql::{self, Step, Traits};
 use crate::wire::{self, back, front};
+
+/// The channel that a step listens to.
+fn listened(step: &Step) -> Option<&Channel> {
+    match step {
+        Step::Listen(channel) => Some(channel),
+        _ => None,
+    }
+}
 
 /// What makes an UNLISTEN of a LISTEN.
 pub(super) const UN: &[u8] = b"UN";
@@ -26,6 +34,9 @@ pub(super) struct Steps {
     list: Arc<[Step]>,
     at: usize,
 }
+
+/// A portal, and the steps of its statement.
+pub(super) type StepPortal = (Box<[u8]>, Arc<[Step]>);
 
 impl Steps {
     pub(super) fn new(list: Arc<[Step]>) -> Self {
@@ -100,26 +111,66 @@ impl ClientSession {
         self.listening.take_if(|listening| listening.is_idle() && !listening.has_mail());
     }
 
+    /// A simple query must wait until the channels that it listens to are listened to: see
+    /// [`Listening::listens_first`].
+    pub(super) fn query_listens_first(&mut self, text: &[u8], traits: &Traits<'_>) -> bool {
+        if !traits.listens {
+            let listening = self.listening.as_deref_mut().filter(|_| traits.notifies);
+            return listening.is_some_and(|listening| listening.listens_first([].into_iter(), true));
+        }
+        let notifies = traits.notifies || self.notified;
+        if !notifies {
+            return false;
+        }
+        let steps = sql::steps(text, self.standard_strings);
+        let new = steps.iter().filter_map(|(_, step)| listened(step));
+        self.listening.get_or_insert_default().listens_first(new, notifies)
+    }
+
+    /// The same of a Bind.
+    pub(super) fn bind_listens_first(&mut self, body: &[u8]) -> bool {
+        // No statement does both by itself; this is asked of every Bind.
+        if self.listening.is_none() && !self.notified {
+            return false;
+        }
+        let Some(statement) = wire::bind_head(body).and_then(|bind| self.statement(bind.statement)) else {
+            return false;
+        };
+        let new = Arc::clone(&statement.steps);
+        let notifies = statement.notifies || self.notified;
+        let listens = new.iter().any(|step| listened(step).is_some());
+        if !notifies || !listens && self.listening.is_none() {
+            return false;
+        }
+        self.listening.get_or_insert_default().listens_first(new.iter().filter_map(listened), notifies)
+    }
+
     /// Notes that a text is about to go out. Its steps, if there are any that matter.
     pub(super) fn announce(&mut self, text: &[u8], traits: &Traits<'_>) -> Vec<(usize, Step)> {
-        if traits.notifies
-            && let Some(listening) = &mut self.listening
-        {
-            listening.busy = true;
-            listening.notifies = true;
-        }
+        self.note_notify(traits.notifies);
         let matters = traits.listens || traits.savepoints && self.listening.is_some();
         let steps = if matters { sql::steps(text, self.standard_strings) } else { Vec::new() };
         if traits.listens {
-            self.begin_listening(traits.notifies);
+            self.begin_listening(steps.iter().filter_map(|(_, step)| listened(step)));
         }
         steps
     }
 
-    fn begin_listening(&mut self, notifies: bool) {
+    fn note_notify(&mut self, notifies: bool) {
+        if notifies {
+            self.notified = true;
+            if let Some(listening) = &mut self.listening {
+                listening.busy = true;
+                listening.notifies = true;
+            }
+        }
+    }
+
+    fn begin_listening<'a>(&mut self, channels: impl Iterator<Item = &'a Channel>) {
         let listening = self.listening.get_or_insert_default();
         listening.busy = true;
-        listening.notifies |= notifies;
+        listening.notifies |= self.notified;
+        channels.for_each(|channel| listening.announce(channel));
     }
 
     /// Nothing may follow what has just gone out before it is known what became of it.
@@ -184,18 +235,13 @@ impl ClientSession {
         if statement.steps.is_empty() && !statement.notifies {
             return;
         }
-        if statement.notifies
-            && let Some(listening) = &mut self.listening
-        {
-            listening.busy = true;
-            listening.notifies = true;
-        }
+        self.note_notify(statement.notifies);
         if statement
             .steps
             .iter()
             .any(|s| matches!(s, Step::Listen(_) | Step::Unlisten(_) | Step::UnlistenAll))
         {
-            self.begin_listening(statement.notifies);
+            self.begin_listening(statement.steps.iter().filter_map(listened));
         }
         if !statement.steps.is_empty() && self.listening.is_some() {
             server.step_portals.push((portal.into(), Arc::clone(&statement.steps)));
@@ -239,8 +285,11 @@ impl ServerSession {
         action: Action,
     ) -> Action {
         let Some(listening) = client.listening.as_deref_mut() else { return action };
-        let due = listening.ready(status, self.expect.is_empty() && !self.unsynced);
-        if !due && (status != b'I' || !listening.has_mail()) {
+        let quiet = !self.unsynced && self.expect.iter().all(|entry| entry.kind == Kind::CopyEnd);
+        let due = listening.ready(status, quiet);
+        // What is in flight notifies: of that nothing may come before its own answer.
+        let too_early = status != b'I' || listening.notifies;
+        if !due && (too_early || !listening.has_mail()) {
             return action;
         }
         let mut bytes = Vec::new();

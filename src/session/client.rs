@@ -62,6 +62,8 @@ pub struct ClientSession {
     pub(super) duty: Option<Box<Duty>>,
     /// What it listens to; `None` for most.
     pub(super) listening: Option<Box<Listening>>,
+    /// A text that notifies has gone out in the open transaction.
+    pub(super) notified: bool,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -93,6 +95,7 @@ impl ClientSession {
             scope: 0,
             duty: None,
             listening: None,
+            notified: false,
         };
         session.settings_changed();
         session
@@ -289,6 +292,9 @@ impl ClientSession {
             }
             _ => {}
         }
+        if tag == front::BIND && self.bind_listens_first(body) {
+            return Ok(Verdict::Wait);
+        }
         if self.must_wait(tag, body, &to) {
             to.server.doubt = true;
             return Ok(Verdict::Wait);
@@ -395,6 +401,9 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Query, true), to.replies);
             return Ok(Verdict::Forward);
         };
+        if self.query_listens_first(text, &traits) {
+            return Ok(Verdict::Wait);
+        }
         if self.duty.is_some()
             && let Some(verdict) = self.query_with_duty(text, &traits, given, to)
         {

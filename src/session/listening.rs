@@ -57,6 +57,12 @@ pub struct Listening {
     pub(super) busy: bool,
     /// A text that notifies has gone out.
     pub(super) notifies: bool,
+    /// Channels of LISTENs that have gone out in the open transaction.
+    announced: Vec<Channel>,
+    /// Those of them that are listened to already, because the transaction notifies too.
+    early: Vec<Channel>,
+    /// Those that must be, before the next frame goes out.
+    wanted: Vec<Channel>,
     /// The `ReadyForQuery` that waits until what is due is done, with what belongs to it.
     held: Option<Box<[u8]>>,
     /// What came for the client while it was in a transaction: whole messages.
@@ -80,8 +86,51 @@ impl Listening {
         self.channels.is_empty()
             && self.pending.is_empty()
             && self.settled.is_empty()
+            && self.early.is_empty()
             && !self.busy
             && self.held.is_none()
+    }
+
+    /// A text with LISTENs to `new` is to go out, and it, or what has gone out before, notifies as well: with the
+    /// commit both take effect, so its own notifications are to be heard. True if it must wait until
+    /// [`Self::take_wanted`] is listened to.
+    pub(super) fn listens_first<'a>(
+        &mut self,
+        new: impl Iterator<Item = &'a Channel>,
+        notifies: bool,
+    ) -> bool {
+        if !(notifies || self.notifies) {
+            return false;
+        }
+        let known = |c: &Channel| self.has(c) || self.early.contains(c);
+        let mut wanted: Vec<Channel> =
+            self.announced.iter().cloned().chain(new.cloned()).filter(|c| !known(c)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        self.wanted = wanted;
+        !self.wanted.is_empty()
+    }
+
+    /// What must be listened to before the next frame goes out.
+    pub fn take_wanted(&mut self) -> Vec<Channel> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// These are listened to, although nothing is committed.
+    pub fn listens_early(&mut self, channels: &[Channel]) {
+        self.early.extend(channels.iter().map(Arc::clone));
+    }
+
+    /// Something is listened to before its time.
+    pub fn is_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// A LISTEN goes out.
+    pub(super) fn announce(&mut self, channel: &Channel) {
+        if !self.has(channel) && !self.announced.contains(channel) {
+            self.announced.push(Arc::clone(channel));
+        }
     }
 
     /// A statement is done. `step` is what the text that it stands in says about it, if it is one that matters.
@@ -169,9 +218,10 @@ impl Listening {
         if over {
             self.busy = false;
             self.notifies = false;
+            self.announced = Vec::new();
         }
         self.notifies |= fence;
-        fence || !self.settled.is_empty()
+        fence || !self.settled.is_empty() || over && !self.early.is_empty()
     }
 
     /// Keeps a `ReadyForQuery` until what is due is done.
@@ -200,10 +250,34 @@ impl Listening {
         }
         let fence = std::mem::take(&mut self.notifies) && !now.is_empty();
         let add: Vec<Channel> = now.iter().filter(|channel| !self.has(channel)).cloned().collect();
-        let (keep, remove) =
+        let (keep, mut remove): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.channels).into_iter().partition(|c| now.binary_search(c).is_ok());
         self.channels = keep;
+        let early = std::mem::take(&mut self.early);
+        remove.extend(early.into_iter().filter(|c| now.binary_search(c).is_err()));
         Due { add, remove, fence }
+    }
+
+    /// What came before the mark came before `add` counted: of those channels only its own notifications, from the
+    /// server process `own`, are kept.
+    pub fn drop_before_mark(&mut self, add: &[Channel], own: Option<u32>) {
+        let Some(mark) = self.mail.iter().position(|message| message.is_empty()) else { return };
+        let behind = self.mail.split_off(mark);
+        let early = std::mem::take(&mut self.mail);
+        self.mail = early
+            .into_iter()
+            .filter(|message| {
+                notification(message).is_none_or(|(pid, channel)| {
+                    self.has(channel) || own == Some(pid) && add.iter().any(|c| **c == *channel)
+                })
+            })
+            .chain(behind.into_iter().skip(1))
+            .collect();
+    }
+
+    /// Channels of which something may come: those in force, and early ones.
+    pub fn subscribed(&self) -> Vec<Channel> {
+        self.channels.iter().chain(&self.early).map(Arc::clone).collect()
     }
 
     /// From now on it listens to these too.
@@ -217,6 +291,7 @@ impl Listening {
     /// It listens to nothing any more: its place is another one.
     pub fn forget(&mut self) {
         self.channels = Vec::new();
+        self.early = Vec::new();
         self.mail = VecDeque::new();
     }
 
@@ -404,6 +479,37 @@ mod tests {
             assert_eq!(were_held, held, "{texts:?}");
             assert_eq!(listening.is_idle(), expected.is_empty(), "{texts:?}");
         }
+    }
+
+    #[test]
+    fn who_notifies_in_the_same_transaction_listens_first() {
+        let a: Channel = Arc::from(&b"a"[..]);
+        let mut listening = Listening::default();
+        assert!(!listening.listens_first([&a].into_iter(), false));
+        listening.announce(&a);
+        assert!(listening.listens_first([].into_iter(), true));
+        assert_eq!(listening.take_wanted(), [Arc::clone(&a)]);
+        listening.listens_early(&[Arc::clone(&a)]);
+        assert!(!listening.listens_first([&a].into_iter(), true));
+        // Undone.
+        assert!(listening.ready(b'I', true));
+        assert_eq!(listening.due(), Due { remove: vec![a], ..Due::default() });
+        assert!(listening.is_idle());
+    }
+
+    #[test]
+    fn before_the_mark_only_its_own_counts() {
+        let (mut listening, _) = after(&["LISTEN a"]);
+        let mark: Arc<[u8]> = Arc::from(&b""[..]);
+        for sent in [message(1, "a"), message(1, "b"), message(2, "b"), mark, message(1, "b")] {
+            listening.put(sent);
+        }
+        let b: Channel = Arc::from(&b"b"[..]);
+        listening.drop_before_mark(&[Arc::clone(&b)], Some(2));
+        listening.confirm(vec![b]);
+        let mut out = Vec::new();
+        listening.write_mail(None, &mut out);
+        assert_eq!(out, [&message(1, "a")[..], &message(2, "b"), &message(1, "b")].concat());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::channels::StepPortal;
 use super::client::{ClientSession, Mode};
 use super::expect::{Expect, Kind, Queue};
 use super::parameters::ready_after_discard;
@@ -11,7 +12,7 @@ use super::position::{framed, moved_position};
 use super::settings::Settings;
 use super::slow::Slow;
 use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
-use crate::sql::{Class, Step};
+use crate::sql::Class;
 use crate::wire::{self, Parameters, back};
 
 /// The most bytes of a batch that are kept to run it again.
@@ -138,7 +139,7 @@ pub struct ServerSession {
     /// So may a frame of the open batch, behind which none may follow in that batch.
     pub(super) lexical_batch: bool,
     /// Portals of statements that say something about channels or savepoints.
-    pub(super) step_portals: Vec<(Box<[u8]>, Arc<[Step]>)>,
+    pub(super) step_portals: Vec<StepPortal>,
 }
 
 impl ServerSession {
@@ -409,7 +410,7 @@ impl ServerSession {
         if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
             shown &= !head.one_done();
         }
-        let mut shows = Action::Pass;
+        let mut action = Action::Pass;
         let runs = matches!(kind, Kind::Execute | Kind::Query);
         let (fits, done) = match tag {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
@@ -417,7 +418,7 @@ impl ServerSession {
             back::COMMAND_COMPLETE | back::EMPTY_QUERY | back::PORTAL_SUSPENDED => {
                 if shown && tag == back::COMMAND_COMPLETE {
                     self.on_complete(client, body);
-                    shows = self.complete_steps(client, body).unwrap_or(shows);
+                    action = self.complete_steps(client, body).unwrap_or(action);
                 }
                 (runs, kind == Kind::Execute)
             }
@@ -440,7 +441,7 @@ impl ServerSession {
             self.expect.pop_front();
         }
         self.answered |= shown;
-        Ok(if shown { shows } else { Action::Swallow })
+        Ok(if shown { action } else { Action::Swallow })
     }
 
     fn hidden(&self) -> bool {
@@ -534,6 +535,7 @@ impl ServerSession {
         }
         if self.expect.is_empty() && !self.unsynced && status == b'I' {
             self.step_portals.clear();
+            client.notified = false;
         }
         if let Some(before) = self.discarded.take() {
             return Ok(self.ready_of_listener(client, status, ready_after_discard(client, &before, status)));

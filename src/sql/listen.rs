@@ -48,7 +48,14 @@ fn step(first: Token<'_>, rest: &Lexer<'_>) -> Option<Step> {
     let Token::Word(word) = first else { return None };
     let mut lexer = rest.clone();
     match word.len() {
-        6 if first.is("listen") => Some(Step::Listen(name(&mut lexer))),
+        6 if first.is("listen") => {
+            // Only a name: what is an error must not become an UNLISTEN *.
+            let named = matches!(
+                lexer.clone().next(),
+                Some(Token::Word(_) | Token::Quoted(_) | Token::UnicodeQuoted(_))
+            );
+            named.then(|| Step::Listen(name(&mut lexer)))
+        }
         8 if first.is("unlisten") => {
             let all = lexer.clone().next() == Some(Token::Symbol(b'*'));
             Some(if all { Step::UnlistenAll } else { Step::Unlisten(name(&mut lexer)) })

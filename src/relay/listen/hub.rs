@@ -25,6 +25,8 @@ pub(in crate::relay) struct Request {
     pub(super) channels: Vec<Channel>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) until: Instant,
+    /// The inbox gets a mark where what it asks for begins to count.
+    mark: bool,
     outcome: Mutex<Option<Result<(), PgError>>>,
 }
 
@@ -111,6 +113,7 @@ impl Hub {
         self: &Arc<Self>,
         inbox: &Arc<Inbox>,
         channels: Vec<Channel>,
+        mark: bool,
         pool: &Arc<Pool>,
         worker: usize,
     ) -> Result<Arc<Request>, PgError> {
@@ -119,6 +122,7 @@ impl Hub {
             channels,
             inbox: Arc::clone(inbox),
             until: Instant::now() + patience,
+            mark,
             outcome: Mutex::default(),
         });
         let mut table = self.table.lock();
@@ -291,6 +295,9 @@ impl Hub {
             for request in batch.requests {
                 for channel in &request.channels {
                     join(table, channel, &request.inbox);
+                }
+                if request.mark {
+                    request.inbox.push(Arc::default());
                 }
                 request.complete(Ok(()));
             }

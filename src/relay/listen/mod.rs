@@ -37,12 +37,14 @@ struct Waiting {
     request: Arc<Request>,
     /// The server process whose notifications are the client's own.
     own: Option<u32>,
+    /// Nothing is held: a frame waits to go out.
+    early: bool,
 }
 
 impl Listener {
-    fn new(hub: Arc<Hub>, inbox: Arc<Inbox>) -> Box<Self> {
+    fn new(hub: Arc<Hub>, inbox: Arc<Inbox>) -> Self {
         hub.metrics.clients.inc();
-        Box::new(Self { hub, inbox, waiting: None })
+        Self { hub, inbox, waiting: None }
     }
 }
 
@@ -60,11 +62,12 @@ impl Session {
         if self.listener.as_ref().is_some_and(|listener| listener.waiting.is_some()) {
             return;
         }
+        let mark = listening.is_early();
         let due = listening.due();
         if let Some(listener) = &self.listener {
             listener.hub.remove(&listener.inbox, &due.remove);
         }
-        let outcome = if due.is_immediate() { Ok(None) } else { self.ask(due) };
+        let outcome = if due.is_immediate() { Ok(None) } else { self.ask(due, false, mark) };
         match outcome {
             Ok(None) => self.let_go(None, None),
             Ok(Some(waiting)) => {
@@ -76,7 +79,7 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, due: Due) -> Result<Option<Waiting>, PgError> {
+    fn ask(&mut self, due: Due, early: bool, mark: bool) -> Result<Option<Waiting>, PgError> {
         for channel in &due.add {
             if channel.is_empty() || std::str::from_utf8(channel).is_err() {
                 return Err(PgError::error("22021", "the name of the channel is not UTF-8")
@@ -88,16 +91,41 @@ impl Session {
         let own = due.fence.then(|| lease.handle.cancel.pid());
         let listener = self.listener.get_or_insert_with(|| {
             let hub = self.shared.hubs.of(&pool.key().database);
-            Listener::new(hub, Inbox::new(Arc::clone(&self.handle)))
+            Box::new(Listener::new(hub, Inbox::new(Arc::clone(&self.handle))))
         });
-        let request = listener.hub.ask(&listener.inbox, due.add, &pool, self.worker)?;
-        Ok(Some(Waiting { request, own }))
+        let request = listener.hub.ask(&listener.inbox, due.add, mark, &pool, self.worker)?;
+        Ok(Some(Waiting { request, own, early }))
     }
 
     /// The server connection must stay: what comes of its process is the client's own.
     pub(super) fn keeps_for_listening(&self) -> bool {
         let waiting = self.listener.as_ref().and_then(|listener| listener.waiting.as_ref());
-        waiting.is_some_and(|waiting| waiting.own.is_some())
+        waiting.is_some_and(|waiting| waiting.own.is_some() || waiting.early)
+    }
+
+    /// The client's frames must wait for the hub.
+    pub(super) fn waits_for_hub(&self) -> bool {
+        self.front.is_held() || self.listener.as_ref().is_some_and(|listener| listener.waiting.is_some())
+    }
+
+    /// Listens to what the next frame wants to be listened to before it goes out. True if it can go on at once.
+    pub(super) fn listen_first(&mut self) -> bool {
+        let wanted = self.front.listening().map(crate::session::Listening::take_wanted).unwrap_or_default();
+        if wanted.is_empty() {
+            return false;
+        }
+        let due = Due { add: wanted.clone(), ..Due::default() };
+        if let Ok(Some(waiting)) = self.ask(due, true, false)
+            && let Some(listener) = &mut self.listener
+        {
+            listener.waiting = Some(waiting);
+            return false;
+        }
+        // Why not, the client hears when it commits.
+        if let Some(listening) = self.front.listening() {
+            listening.listens_early(&wanted);
+        }
+        true
     }
 
     /// Goes on when the hub has answered, and passes on what came for the client. True if anything was done.
@@ -112,16 +140,22 @@ impl Session {
         }
         if let Some(waiting) = &listener.waiting {
             let Some(outcome) = waiting.request.take_outcome() else { return Ok(false) };
-            let own = waiting.own.map(|server| (server, self.handle.pid));
-            if outcome.is_ok()
-                && let Some(listening) = self.front.listening()
-            {
-                listening.confirm(waiting.request.channels.clone());
+            let Some(waiting) = listener.waiting.take() else { return Ok(false) };
+            if let Some(listening) = self.front.listening() {
+                self.handle.take_mail();
+                listener.inbox.take(usize::MAX, |message| listening.put(message));
+                let channels = &waiting.request.channels;
+                if waiting.early {
+                    listening.listens_early(channels);
+                } else if outcome.is_ok() {
+                    listening.drop_before_mark(channels, waiting.own);
+                    listening.confirm(channels.clone());
+                }
             }
-            listener.waiting = None;
-            self.collect();
-            self.let_go(outcome.as_ref().err(), own);
-            self.release()?;
+            if !waiting.early {
+                self.let_go(outcome.as_ref().err(), waiting.own.map(|server| (server, self.handle.pid)));
+                self.release()?;
+            }
             self.continue_client()?;
             return Ok(true);
         }
@@ -202,7 +236,7 @@ impl Session {
     pub(super) fn leave_listening(&mut self) {
         let Some(listener) = self.listener.take() else { return };
         if let Some(listening) = self.front.listening() {
-            listener.hub.remove(&listener.inbox, listening.channels());
+            listener.hub.remove(&listener.inbox, &listening.subscribed());
             listening.forget();
         }
     }

@@ -31,8 +31,9 @@ fn steps_of_a_text() {
         ("LISTEN U&\"\\0064!\"", "0+d!"),
         ("LISTEN U&\"!0064\" UESCAPE '!'; unlisten *", "0+d 30-*"),
         ("UNLISTEN \"*\"", "0-*"),
-        ("LISTEN", "0+"),
-        ("LISTEN 5", "0+"),
+        ("LISTEN", ""),
+        ("LISTEN 5", ""),
+        ("LISTEN *; LISTEN -- c", ""),
         ("UNLISTEN a; SELECT 'LISTEN b'; -- LISTEN c\nLISTEN d", "0-a 43+d"),
         ("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;", "44-*"),
         ("SELECT 1; listens x; NOTIFY a", ""),
@@ -47,7 +48,7 @@ fn steps_of_a_text() {
     ] {
         assert_eq!(shown(text), expected, "{text}");
         let traits = traits(text.as_bytes(), true);
-        assert_eq!(traits.steps(), expected.chars().any(|c| "+-<>!".contains(c)), "{text}");
+        assert!(traits.steps() || !expected.chars().any(|c| "+-<>!".contains(c)), "{text}");
     }
 }
 
