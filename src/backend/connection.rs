@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::cancel::CancelTarget;
 use crate::ids::BackendId;
 use crate::net::Stream;
-use crate::session::{Action, ClientSession, ServerSession, needs_body};
+use crate::session::{Action, ClientSession, ServerSession};
 use crate::wire::{self, Parameters, PgError, Side, front};
 
 /// The most of a message that is kept until it is whole: an `ErrorResponse` longer than this is judged by
@@ -157,10 +157,11 @@ impl Backend {
         home: usize,
     ) -> Self {
         let now = Instant::now();
+        let parameters = Arc::new(parameters);
         Self {
             io,
             handle: Arc::new(BackendHandle::new(id, cancel)),
-            session: ServerSession::new(max_statements),
+            session: ServerSession::new(max_statements).with_initial(Arc::clone(&parameters)),
             out: Vec::new(),
             written: 0,
             unflushed: false,
@@ -168,7 +169,7 @@ impl Backend {
             streaming: 0,
             streaming_shown: false,
             broken: false,
-            parameters: Arc::new(parameters),
+            parameters,
             since: now,
             used: now,
             home,
@@ -331,7 +332,8 @@ impl Backend {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
                 Loss::Violation("a message of an unknown type or an impossible length")
             })?;
-            let wait = head.is_none_or(|h| needs_body(h.tag) && rest.len() < h.len.min(MAX_CARRY));
+            let wait =
+                head.is_none_or(|h| self.session.needs_body(h.tag) && rest.len() < h.len.min(MAX_CARRY));
             let Some(head) = head.filter(|_| !wait) else {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
                 self.carry.extend_from_slice(rest);

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use super::core::Pool;
 use crate::backend::Backend;
+use crate::sql::Leaves;
 
 /// Why a client keeps its server connection beyond the end of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinReason {
     /// `pool_mode = "session"`.
     SessionMode,
+    /// Something of its client's is in the session that cannot be carried to another.
+    Left(Leaves),
 }
 
 /// How long a loan lasts.
@@ -44,6 +47,15 @@ impl Lease {
     /// How long it lasts.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// A transaction is over: whether what is left in the session keeps its client on this connection, if `pins`.
+    pub fn pin(&mut self, pins: bool) {
+        if self.kind == Kind::Pinned(PinReason::SessionMode) || !pins {
+            return;
+        }
+        let held = self.backend.as_ref().map_or(Leaves::NOTHING, |backend| backend.session.held());
+        self.kind = if held.any() { Kind::Pinned(PinReason::Left(held)) } else { Kind::Transaction };
     }
 
     /// The tenant whose traces may be on the connection; `None` if nobody has used it. Borrowing it changes

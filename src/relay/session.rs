@@ -18,7 +18,8 @@ use crate::net::Stream;
 use crate::observe::TransactionTiming;
 use crate::pool::{EVERYTHING, Kind, Lease, Pool, Share, Waiter, Want};
 use crate::session::ClientSession;
-use crate::wire::PgError;
+use crate::sql::Leaves;
+use crate::wire::{ErrorFields, PgError};
 
 /// How long a client that is told goodbye may take to read it.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -101,6 +102,8 @@ pub(super) struct Session {
     /// It may have left traces on a connection that rests in the pool.
     pub(super) has_traces: bool,
     pub(super) statement_mode: bool,
+    /// The server is being asked what is left in the session.
+    pub(super) probing: bool,
     /// Something for the client waits for the next turn.
     pub(super) yielding: bool,
     /// Who the client's tenant is; `None` without tenancy.
@@ -269,6 +272,13 @@ impl Session {
         let signature = self.signature();
         let Stage::Leased(lease) = &mut self.stage else { return };
         let backend = &mut **lease;
+        if signature.is_none() && self.front.brings() {
+            // With the first frame.
+            backend.session.owe_settings(&self.front);
+            self.preparing = Preparing::Done;
+            self.handle.set_running(&backend.handle);
+            return;
+        }
         let sign = signature.as_ref().map(|(signature, value)| (*signature, value.as_str()));
         if backend.session.preamble(&self.front, sign, &mut backend.out) {
             self.preparing = Preparing::Settings;
@@ -302,6 +312,14 @@ impl Session {
                 self.refuse(
                     &PgError::error("08006", "the server connection could not be cleaned").hint("Try again."),
                 );
+            }
+            (_, Some(error)) if lease.session.status() != b'I' => {
+                // The transaction has failed, but not with a statement of the client's.
+                let fields = ErrorFields::read(error.get(5..).unwrap_or_default());
+                let text = String::from_utf8_lossy(fields.message).into_owned();
+                return Err(PgError::fatal("25P02", "the session could not be brought to this connection")
+                    .detail(text)
+                    .into());
             }
             (_, Some(error)) => {
                 // Nothing was changed: the preamble is one transaction.
@@ -358,12 +376,24 @@ impl Session {
             .hint("Use pool_mode = \"transaction\".")
             .into());
         }
+        if self.probing && !lease.session.is_probing() {
+            self.probing = false;
+            self.handle.set_running(&lease.handle);
+        }
         if !lease.is_reusable() {
             return Ok(());
         }
         if let Some(tenancy) = &mut self.tenancy {
             tenancy.end_transaction(!lease.session.take_rolled_back());
         }
+        let backend = &mut **lease;
+        if self.front.brings() && backend.session.probe(&mut self.front, &mut backend.out) {
+            // The client need not wait for it, and a cancel request of its must not hit it.
+            self.probing = true;
+            self.handle.set_idle();
+            return Ok(());
+        }
+        lease.pin(self.front.brings());
         if lease.kind() != Kind::Transaction {
             if lease.session.settings().id() != self.front.settings().id() {
                 self.prepare_settings(); // a DISCARD ALL has undone them
@@ -415,6 +445,9 @@ impl Session {
             Stage::Leased(mut lease) => {
                 if self.streaming > 0 && self.streaming_on {
                     lease.set_broken(); // the rest of the frame will never come
+                }
+                if lease.session.held().has(Leaves::LIBRARY) {
+                    lease.set_broken(); // nothing takes that out of the process again
                 }
                 let tainted = lease.session.is_tainted() || lease.owner.is_some();
                 lease.recover(session_mode || tainted);

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer;
 use super::own::Own;
-use super::session::{End, Session, Stage};
+use super::session::{End, Preparing, Session, Stage};
 use super::tenant::Tenure;
 use crate::backend::Loss;
 use crate::session::Verdict;
@@ -251,6 +251,12 @@ impl Session {
             if verdict == Verdict::Wait {
                 if self.listen_first() {
                     continue;
+                }
+                if let Stage::Leased(lease) = &self.stage
+                    && lease.session.is_preparing()
+                {
+                    self.preparing = Preparing::Settings;
+                    self.handle.set_waiting();
                 }
                 return Ok(false);
             }

@@ -165,6 +165,7 @@ fn session(
         worker: host.worker,
         has_traces: false,
         statement_mode,
+        probing: false,
         yielding: false,
         tenancy: None,
         own: None,

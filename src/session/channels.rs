@@ -7,15 +7,15 @@
 
 use std::sync::Arc;
 
-use super::client::{ClientSession, Given, Mode, To, Verdict};
-use super::expect::{Expect, Kind};
+use super::client::{ClientSession, Mode};
+use super::expect::Kind;
 use super::listening::{Channel, Listening};
 use super::locals::Insert;
 use super::position::framed;
 use super::server::{Action, ServerSession};
 use super::statement::Statement;
 use crate::sql::{self, Step, Traits};
-use crate::wire::{self, back, front};
+use crate::wire::{self, back};
 
 /// The channel that a step listens to.
 fn listened(step: &Step) -> Option<&Channel> {
@@ -146,14 +146,14 @@ impl ClientSession {
     }
 
     /// Notes that a text is about to go out. Its steps, if there are any that matter.
-    pub(super) fn announce(&mut self, text: &[u8], traits: &Traits<'_>) -> Vec<(usize, Step)> {
+    pub(super) fn announce(&mut self, text: &[u8], traits: &Traits<'_>) -> Option<Box<Steps>> {
         self.note_notify(traits.notifies);
         let matters = traits.listens || traits.savepoints && self.listening.is_some();
         let steps = if matters { sql::steps(text, self.standard_strings) } else { Vec::new() };
         if traits.listens {
             self.begin_listening(steps.iter().filter_map(|(_, step)| listened(step)));
         }
-        steps
+        with_places_dropped(steps)
     }
 
     fn note_notify(&mut self, notifies: bool) {
@@ -176,41 +176,6 @@ impl ClientSession {
     /// Nothing may follow what has just gone out before it is known what became of it.
     pub(super) fn hold_behind(&self, server: &mut ServerSession) {
         server.barrier |= self.listening.as_ref().is_some_and(|listening| listening.busy);
-    }
-
-    /// A simple query in which something is said about channels or savepoints goes out.
-    pub(super) fn query_with_steps(
-        &mut self,
-        text: &[u8],
-        traits: &Traits<'_>,
-        steps: Vec<(usize, Step)>,
-        given: &Given<'_>,
-        to: &mut To<'_>,
-    ) -> Verdict {
-        let mut entry = Expect::new(Kind::Query, true);
-        let mut verdict = Verdict::Forward;
-        if let Some(disguised) = disguised(text, &steps) {
-            let longer = disguised.len() - text.len();
-            to.out.push(front::QUERY);
-            let word = u32::try_from(given.len - 1 + longer).unwrap_or(u32::MAX);
-            to.out.extend_from_slice(&word.to_be_bytes());
-            to.out.extend_from_slice(&disguised);
-            if given.whole {
-                to.out.push(0);
-            }
-            // Of a long text the rest follows as it stands.
-            verdict = Verdict::Rewritten(given.frame.len());
-            let mut edits = Vec::new();
-            for (at, _) in steps.iter().filter(|(_, step)| matches!(step, Step::Listen(_))) {
-                let sent = u32::try_from(2 * edits.len()).unwrap_or(u32::MAX);
-                let ahead = self.characters(text.get(..*at).unwrap_or_default());
-                edits.push(un(0, ahead.map(|n| n.saturating_add(sent))));
-            }
-            entry.inserts = Some(edits.into());
-        }
-        entry.steps = with_places_dropped(steps);
-        self.push_query(entry, traits, to);
-        verdict
     }
 
     /// The edit of a statement that is prepared, for positions in its error.
@@ -250,7 +215,7 @@ impl ClientSession {
 }
 
 /// Steps as an entry of the queue keeps them.
-pub(super) fn with_places_dropped(steps: Vec<(usize, Step)>) -> Option<Box<Steps>> {
+fn with_places_dropped(steps: Vec<(usize, Step)>) -> Option<Box<Steps>> {
     if steps.is_empty() {
         return None;
     }

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::bring::{Brought, Changes};
 use super::duty::Duty;
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
@@ -10,9 +11,10 @@ use super::listening::Listening;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
+use super::sql_prepared::SqlStatements;
 use super::statement::{ClientStatements, Intern, Statement};
 use crate::sql;
-use crate::wire::{self, Malformed, PgError, Target, back, front};
+use crate::wire::{self, Malformed, Parameters, PgError, Target, back, front};
 
 /// How names of prepared statements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,11 @@ pub struct ClientSession {
     pub(super) statements: ClientStatements,
     pub(super) settings: Arc<Settings>,
     /// What the client asked for when it connected: `DISCARD ALL` goes back to it.
-    startup: Arc<Settings>,
+    pub(super) startup: Arc<Settings>,
+    /// What it was told of settings that nobody can set, where that is not what its server said at login.
+    pub(super) told: Parameters,
+    /// What SQL prepared in it.
+    pub(super) sql_prepared: SqlStatements,
     /// Stands for `search_path`: the same text means another statement under another one.
     pub(super) scope: u64,
     /// What tenancy asks of it; `None` without tenancy.
@@ -92,6 +98,8 @@ impl ClientSession {
             statements: ClientStatements::default(),
             startup: Arc::clone(&settings),
             settings,
+            told: Parameters::new(),
+            sql_prepared: SqlStatements::default(),
             scope: 0,
             duty: None,
             listening: None,
@@ -109,6 +117,11 @@ impl ClientSession {
     /// What this client's transactions must run with.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// It goes from connection to connection, and its settings with it.
+    pub fn brings(&self) -> bool {
+        self.mode != Mode::Exclusive
     }
 
     /// True while frames are dropped, up to the Sync of a batch that was refused.
@@ -139,9 +152,18 @@ impl ClientSession {
         };
     }
 
-    pub(super) fn note_setting(&mut self, name: &str, value: &str) {
-        if self.settings.get(name) != Some(value) {
-            self.settings = Arc::new(self.settings.with(name, value));
+    /// What the server reported of a setting; `None`: what a fresh connection has.
+    pub(super) fn note_setting(&mut self, name: &str, value: Option<&str>) {
+        if self.settings.get(name) != value {
+            self.settings = Arc::new(self.settings.changed(name, value));
+            self.settings_changed();
+        }
+    }
+
+    /// What the session has set is known.
+    pub(super) fn learn(&mut self, settings: Arc<Settings>) {
+        if *self.settings != *settings {
+            self.settings = settings;
             self.settings_changed();
         }
     }
@@ -153,6 +175,7 @@ impl ClientSession {
 
     pub(super) fn forget_statements(&mut self) {
         self.statements.clear();
+        self.sql_prepared = SqlStatements::default();
     }
 
     pub(super) fn set_unnamed(&mut self, statement: Option<Arc<Statement>>) {
@@ -262,18 +285,30 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => {
-                no_body(body)?;
-                let verdict = Self::sync(&given, &mut to);
-                if verdict == Verdict::Forward {
-                    self.hold_behind(to.server);
-                }
-                return Ok(verdict);
-            }
+            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
-            front::QUERY => return self.query(&given, &mut to),
+            _ => {}
+        }
+        if tag == front::BIND && self.bind_listens_first(body) {
+            return Ok(Verdict::Wait);
+        }
+        let mut changes = None;
+        if self.mode != Mode::Exclusive && self.must_bring(to.server) {
+            match self.bring(tag, &given, &mut to) {
+                Brought::Nothing => {}
+                Brought::Fuse(fuse) => changes = Some(fuse),
+                Brought::Wait => return Ok(Verdict::Wait),
+                Brought::Refused(error) if tag == front::QUERY => return Ok(self.fail_query(error, &mut to)),
+                Brought::Refused(error) => return Ok(self.fail_in_batch(error, &mut to)),
+            }
+        }
+        match tag {
+            front::QUERY => return self.query(&given, changes, &mut to),
             front::FUNCTION_CALL => {
+                if let Some(changes) = changes {
+                    self.bring_with_call(changes, &mut to);
+                }
                 if self.duty.is_some()
                     && let Some(verdict) = self.call_with_duty(&given, &mut to)
                 {
@@ -291,9 +326,6 @@ impl ClientSession {
                 return Ok(Verdict::Forward);
             }
             _ => {}
-        }
-        if tag == front::BIND && self.bind_listens_first(body) {
-            return Ok(Verdict::Wait);
         }
         if self.must_wait(tag, body, &to) {
             to.server.doubt = true;
@@ -315,6 +347,9 @@ impl ClientSession {
         if self.mode == Mode::Pooled {
             to.server.close_stale(to.out);
         }
+        if let Some(changes) = changes {
+            self.bring_in_batch(changes, tag == front::BIND && body.first() == Some(&0), &mut to);
+        }
         if let Duties::Inject(class) = duties {
             let unnamed = tag == front::BIND && body.first() == Some(&0);
             self.inject(class, unnamed, &mut to);
@@ -327,16 +362,37 @@ impl ClientSession {
             front::BIND => self.bind(&given, &mut to),
             front::DESCRIBE => self.describe(&given, &mut to),
             front::CLOSE => self.close(&given, &mut to),
-            _ => {
-                if self.duty.is_some() {
-                    to.server.step_portal(body);
-                }
-                let mut entry = Expect::new(Kind::Execute, true);
-                entry.steps = to.server.execute_steps(body);
-                to.server.push(entry, to.replies);
-                Ok(Verdict::Forward)
-            }
+            _ => self.execute(&given, &mut to),
         }
+    }
+
+    fn execute(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        if self.watches_portals(to.server) {
+            to.server.step_portal(given.body);
+        }
+        let mut entry = Expect::new(Kind::Execute, true);
+        entry.steps = to.server.execute_steps(given.body);
+        to.server.push(entry, to.replies);
+        self.ask_again(given, to)
+    }
+
+    /// What statements its portals run must be known.
+    pub(super) fn watches_portals(&self, server: &ServerSession) -> bool {
+        self.duty.is_some() || server.bring.is_under_way()
+    }
+
+    /// Behind an Execute that resets what the client asked for when it connected, that is set again.
+    fn ask_again(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        let Some((portal, _)) = wire::c_string(given.body) else { return Ok(Verdict::Forward) };
+        let Some((_, asked)) = to.server.resets.extract_if(.., |(name, _)| **name == *portal).last() else {
+            return Ok(Verdict::Forward);
+        };
+        to.out.extend_from_slice(given.frame);
+        for mut body in asked {
+            body.extend_from_slice(&[0, 0, 0]);
+            self.run_unnamed(&body, false, to);
+        }
+        Ok(Verdict::Rewritten(given.len))
     }
 
     /// Judges the frames of a batch again, after a stale statement was found in it.
@@ -351,6 +407,11 @@ impl ClientSession {
         intern: &dyn Intern,
     ) -> Result<(), PgError> {
         let frames = server.take_replay(out);
+        let changes = server.bring.take_under_way();
+        if let Some(changes) = changes {
+            let mut to = To { server, out, replies, intern };
+            self.bring_in_batch(changes, false, &mut to);
+        }
         let mut rest = frames.as_slice();
         while let Ok(Some(head)) = wire::header(wire::Side::Frontend, rest) {
             let Some((frame, tail)) = rest.split_at_checked(head.len) else { break };
@@ -364,7 +425,7 @@ impl ClientSession {
         Ok(())
     }
 
-    fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+    fn sync(&self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
             return Verdict::Ignore;
@@ -377,10 +438,16 @@ impl ClientSession {
         to.server.lexical |= std::mem::take(&mut to.server.lexical_batch);
         to.server.ahead.end_batch(false);
         to.server.push(Expect::new(Kind::Sync, true), to.replies);
+        self.hold_behind(to.server);
         Verdict::Forward
     }
 
-    fn query(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+    fn query(
+        &mut self,
+        given: &Given<'_>,
+        mut changes: Option<Changes>,
+        to: &mut To<'_>,
+    ) -> Result<Verdict, PgError> {
         let text = match given.body.split_last() {
             Some((0, text)) if given.whole && memchr::memchr(0, text).is_none() => text,
             _ if given.whole => {
@@ -401,30 +468,51 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Query, true), to.replies);
             return Ok(Verdict::Forward);
         };
-        if self.query_listens_first(text, &traits) {
+        // With settings of its own it cannot wait: the frame and they are one.
+        if changes.is_none() && self.query_listens_first(text, &traits) {
             return Ok(Verdict::Wait);
         }
         if self.duty.is_some()
-            && let Some(verdict) = self.query_with_duty(text, &traits, given, to)
+            && let Some(verdict) = self.query_with_duty(text, &traits, given, &mut changes, to)
         {
             return Ok(verdict);
         }
-        to.server.taint(!given.whole);
+        if !given.whole {
+            to.server.leave(sql::Leaves::ANYTHING); // the rest may be anything
+        }
         if let Some(which) = traits.deallocate.filter(|which| *which != sql::Deallocate::All) {
             to.server.replay_ok = false;
             to.server.worn |= to.server.unsynced;
+            self.note_text(text, traits.leaves, to.server);
             return Ok(self.deallocate_simple(&which.name(), to));
         }
-        let steps = self.announce(text, &traits);
-        if !steps.is_empty() {
-            return Ok(self.query_with_steps(text, &traits, steps, given, to));
+        let mut entry = Expect::new(Kind::Query, true);
+        if given.whole {
+            entry.steps = self.announce(text, &traits);
         }
-        self.push_query(Expect::new(Kind::Query, true), &traits, to);
-        Ok(Verdict::Forward)
+        let mut verdict = Verdict::Forward;
+        if given.whole
+            && let Some(edits) = self.edits(text, &traits, changes.as_ref(), None, to.server)
+        {
+            if let Some(changes) = changes {
+                self.bring_with_query(changes, to.server);
+            }
+            edits.write(to.out, text, None);
+            entry.inserts = Some(edits.inserts());
+            verdict = Verdict::Rewritten(given.len);
+        }
+        self.push_query(entry, text, &traits, to);
+        Ok(verdict)
     }
 
     /// Notes a simple query that goes out.
-    pub(super) fn push_query(&mut self, mut entry: Expect, traits: &sql::Traits<'_>, to: &mut To<'_>) {
+    pub(super) fn push_query(
+        &mut self,
+        mut entry: Expect,
+        text: &[u8],
+        traits: &sql::Traits<'_>,
+        to: &mut To<'_>,
+    ) {
         to.server.replay_ok = false;
         to.server.worn |= to.server.unsynced;
         // A simple query drops the unnamed statement, unless an error of its batch skips it.
@@ -433,7 +521,10 @@ impl ClientSession {
             entry = entry.undo(Undo::Unnamed(unnamed));
         }
         to.server.unnamed = None;
-        to.server.taint(traits.changes_session);
+        self.note_text(text, traits.leaves, to.server);
+        if traits.class == sql::Class::Chain {
+            to.server.bring.end();
+        }
         to.server.barrier |= traits.discard_all || traits.deallocate == Some(sql::Deallocate::All);
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;

@@ -222,7 +222,7 @@ impl ClientSession {
             return duty.guard.judge(statement.touched.as_deref());
         }
         match wire::c_string(&statement.body) {
-            _ if duty.unnamed_judged == duty.number && !statement.changes_session => Ok(false),
+            _ if duty.unnamed_judged == duty.number && !statement.leaves.any() => Ok(false),
             Some((text, _)) => self.judge_text(text, &sql::traits(text, self.standard_strings)),
             None => Err(PgError::error("42501", "this statement was prepared for another tenant")
                 .hint("Parse it again.")),

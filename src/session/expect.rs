@@ -67,6 +67,8 @@ pub struct Expect {
     pub(super) steps: Option<Box<Steps>>,
     /// A query of the slow path, ahead of the client's statement or behind it.
     pub(super) aside: bool,
+    /// It asks what is left in the session: its rows are read.
+    pub(super) probes: bool,
 }
 
 impl Expect {
@@ -83,6 +85,7 @@ impl Expect {
             done: 0,
             steps: None,
             aside: false,
+            probes: false,
         }
     }
 

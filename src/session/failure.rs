@@ -27,6 +27,10 @@ impl ServerSession {
                 self.slow_failed(framed(back::ERROR, body));
                 return Ok(Action::Swallow);
             }
+            if head.probes {
+                self.probe_error();
+                return Ok(Action::Swallow);
+            }
             let head = self.expect.front_mut();
             let (replaced, undo) = head.map_or((None, None), |head| (head.error.take(), head.undo.take()));
             if let Some(undo) = undo.filter(|undo| matches!(**undo, Undo::Define(..))) {
@@ -168,6 +172,8 @@ impl ServerSession {
         if let Some(listening) = client.listening() {
             listening.failed();
         }
+        self.left.undone = true;
+        self.bring.on_error();
         if let Some(bytes) = replaced {
             return Action::Replace(bytes);
         }

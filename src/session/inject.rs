@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::ahead::{Ahead, State};
-use super::channels::{UN, listens, un, with_places_dropped};
+use super::bring::Changes;
 use super::client::{ClientSession, Given, To, Verdict};
+use super::edits::Place;
 use super::expect::{Expect, Kind, Undo};
-use super::locals::{Insert, Locals, setter};
+use super::locals::{Locals, setter};
 use super::prepared::ensure;
 use super::server::ServerSession;
 use super::slow::{Slow, SlowWait};
@@ -26,6 +27,7 @@ impl ClientSession {
         text: &[u8],
         traits: &Traits<'_>,
         given: &Given<'_>,
+        changes: &mut Option<Changes>,
         to: &mut To<'_>,
     ) -> Option<Verdict> {
         if to.server.lexical && to.server.owes_batch() {
@@ -67,12 +69,17 @@ impl ClientSession {
                 }
             }
         }
-        let inserts = self.inserts(text, traits, &locals, number, &mut to.server.ahead)?;
-        write_query(to.out, text, &inserts, &locals);
+        let places = self.places(text, traits, number, &mut to.server.ahead);
+        let edits =
+            self.edits(text, traits, changes.as_ref(), Some((&*locals, places.as_slice())), to.server)?;
+        if let Some(changes) = changes.take() {
+            self.bring_with_query(changes, to.server);
+        }
+        edits.write(to.out, text, Some(&*locals));
         let mut entry = Expect::new(Kind::Query, true);
-        entry.steps = with_places_dropped(self.announce(text, traits));
-        entry.inserts = Some(inserts.edits);
-        self.push_query(entry, traits, to);
+        entry.steps = self.announce(text, traits);
+        entry.inserts = Some(edits.inserts());
+        self.push_query(entry, text, traits, to);
         Some(Verdict::Rewritten(given.len))
     }
 
@@ -104,15 +111,8 @@ impl ClientSession {
         Ok(())
     }
 
-    /// Where the locals must be put into a text, and what it makes of the transaction ahead. `None`: nowhere.
-    fn inserts(
-        &self,
-        text: &[u8],
-        traits: &Traits<'_>,
-        locals: &Locals,
-        number: u64,
-        ahead: &mut Ahead,
-    ) -> Option<Inserts> {
+    /// Where the locals must be put into a text, and what it makes of the transaction ahead.
+    fn places(&self, text: &[u8], traits: &Traits<'_>, number: u64, ahead: &mut Ahead) -> Vec<Place> {
         if traits.statements <= 1 {
             let class = traits.class;
             // LOCK or DECLARE alone and outside of a block must fail as they would.
@@ -125,36 +125,18 @@ impl ClientSession {
                 ahead.step(class);
             }
             ahead.end_batch(class == Class::End);
-            return needs.then(|| Inserts { places: Vec::new(), edits: Arc::clone(locals.at_front()) });
+            return if needs { vec![(0, 0)] } else { Vec::new() };
         }
         let mut places = Vec::new();
-        let mut edits: Vec<Insert> = Vec::new();
-        let chars = u32::try_from(locals.prefix().len()).unwrap_or(u32::MAX);
-        let listens = listens(text, traits, self.standard_strings);
-        let mut sent = 0_u32;
         for (n, Part { start, class }) in sql::parts(text, self.standard_strings).enumerate() {
             if ahead.needs(class, number) {
                 ahead.local = number;
-                let ahead_of_it = self.characters(text.get(..start).unwrap_or_default());
-                edits.push(Insert {
-                    before: u32::try_from(n).unwrap_or(u32::MAX),
-                    statements: u32::try_from(locals.count()).unwrap_or(u32::MAX),
-                    at: ahead_of_it.map(|at| at.saturating_add(sent)),
-                    chars,
-                });
-                places.push((start, Put::Locals));
-                sent = sent.saturating_add(chars);
-            }
-            if listens.contains(&start) {
-                let at = self.characters(text.get(..start).unwrap_or_default());
-                edits.push(un(n, at.map(|at| at.saturating_add(sent))));
-                places.push((start, Put::Un));
-                sent = sent.saturating_add(2);
+                places.push((start, u32::try_from(n).unwrap_or(u32::MAX)));
             }
             ahead.step(class);
         }
         ahead.end_batch(false);
-        (!places.is_empty()).then(|| Inserts { places, edits: edits.into() })
+        places
     }
 
     /// Follows a text that gets nothing put in.
@@ -401,40 +383,6 @@ pub(super) enum Duties {
     Done(Verdict),
 }
 
-/// What is put into a text.
-#[derive(Clone, Copy)]
-enum Put {
-    /// The locals.
-    Locals,
-    /// What makes an UNLISTEN of a LISTEN.
-    Un,
-}
-
-/// Places in a text, in bytes (none: its front, for the locals), and what is put there.
-struct Inserts {
-    places: Vec<(usize, Put)>,
-    edits: Arc<[Insert]>,
-}
-
-fn write_query(out: &mut Vec<u8>, text: &[u8], inserts: &Inserts, locals: &Locals) {
-    wire::frame(out, front::QUERY, |out| {
-        let mut from = 0;
-        if inserts.places.is_empty() {
-            out.extend_from_slice(locals.prefix());
-        }
-        for (place, put) in &inserts.places {
-            out.extend_from_slice(text.get(from..*place).unwrap_or_default());
-            out.extend_from_slice(match put {
-                Put::Locals => locals.prefix(),
-                Put::Un => UN,
-            });
-            from = *place;
-        }
-        out.extend_from_slice(text.get(from..).unwrap_or_default());
-        out.push(0);
-    });
-}
-
 /// The portal to use where the client's unnamed one must be left alone.
 const PORTAL: &[u8] = b"howdah_locals";
 
@@ -463,6 +411,7 @@ impl ServerSession {
             self.signed = None;
         }
         if matches!(class, Class::End | Class::Chain) {
+            self.bring.end();
             self.portals.clear();
         }
     }

@@ -179,7 +179,7 @@ pub(super) fn setter(count: usize) -> Vec<u8> {
 }
 
 /// `name = value`.
-fn assignment(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn assignment(out: &mut Vec<u8>, name: &str, value: &str) {
     identifier(out, name);
     out.push(b'=');
     if LISTS.iter().any(|n| name.eq_ignore_ascii_case(n)) {
@@ -199,14 +199,14 @@ fn assignment(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// A setting's name, each part quoted: one may be a key word of SQL.
-fn identifier(out: &mut Vec<u8>, name: &str) {
+pub(super) fn identifier(out: &mut Vec<u8>, name: &str) {
     out.push(b'"');
     out.extend_from_slice(name.replace('"', "\"\"").replace('.', "\".\"").as_bytes());
     out.push(b'"');
 }
 
 /// A string, quoted. The one place where a value becomes SQL.
-fn literal(out: &mut Vec<u8>, value: &str) {
+pub(super) fn literal(out: &mut Vec<u8>, value: &str) {
     if value.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'\'' && b != b'\\') {
         out.push(b'\'');
         out.extend_from_slice(value.as_bytes());

@@ -20,22 +20,27 @@
 //! - A server connection is free for another client only when [`ServerSession::is_free`] says so.
 
 mod ahead;
+mod bring;
 mod channels;
 mod client;
 mod copy;
 mod duty;
+mod edits;
 mod expect;
 mod failure;
 mod inject;
+mod left;
 mod listening;
 mod locals;
 mod parameters;
 mod position;
 mod preamble;
 mod prepared;
+mod probe;
 mod server;
 mod settings;
 mod slow;
+mod sql_prepared;
 mod statement;
 
 pub use client::{ClientSession, Mode, Verdict};
@@ -43,7 +48,7 @@ pub use duty::{Change, Guard, Transaction};
 pub use expect::{Expect, Kind};
 pub use listening::{Channel, Due, Listening};
 pub use locals::Locals;
-pub use server::{Action, ServerSession, Signature, Violation, needs_body};
+pub use server::{Action, ServerSession, Signature, Violation};
 pub use settings::{Settings, is_settable};
 pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};
 

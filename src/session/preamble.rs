@@ -25,21 +25,12 @@ impl ServerSession {
         sign: Option<(Signature, &str)>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let (have, want) = (self.settings(), client.settings());
-        if have.id() == want.id() && sign.is_none() {
+        let want = client.settings();
+        if !self.differs(client) && sign.is_none() {
             return false;
         }
-        let resets: Vec<String> = have
-            .iter()
-            .filter(|(name, _)| want.get(name).is_none())
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let sets: Vec<(String, String)> = want
-            .iter()
-            .filter(|(name, value)| have.get(name) != Some(value))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        for name in &resets {
+        let (lost, sets) = self.difference(want);
+        for name in &lost {
             // Quoted, because a custom setting's name may hold a key word of SQL.
             let name = name.replace('.', "\".\"");
             self.run(out, format!("RESET \"{name}\"\0\0\0").as_bytes(), &[]);
@@ -56,6 +47,20 @@ impl ServerSession {
         self.unnamed = None;
         self.begin_preamble(Some(settings), sign.map(|(signature, _)| signature));
         true
+    }
+
+    /// Prepares what SQL had prepared in the client's session, and drops what another's had, each in a transaction
+    /// with the rest. As [`Self::preamble`].
+    pub(super) fn preamble_names(&mut self, client: &ClientSession, out: &mut Vec<u8>) {
+        for mut text in self.sql_prepared.changes(&client.sql_prepared) {
+            text.push_str("\0\0\0");
+            self.run(out, text.as_bytes(), &[]);
+        }
+        wire::sync(out);
+        self.expect.push_back(Expect::new(Kind::Sync, false));
+        self.unnamed = None;
+        self.begin_preamble(None, None);
+        self.bring_prepared(client.sql_prepared.clone());
     }
 
     fn run(&mut self, out: &mut Vec<u8>, parse: &[u8], params: &[&[u8]]) {
@@ -96,6 +101,6 @@ impl ServerSession {
         // Not a client's batch: nothing to run again, and the unnamed statement is no client's any more.
         self.replay_ok = false;
         self.unnamed = None;
-        self.taint(sql::traits(text.as_bytes(), true).changes_session);
+        self.leave(sql::traits(text.as_bytes(), true).leaves);
     }
 }

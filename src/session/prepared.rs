@@ -134,10 +134,14 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Bind, true), to.replies);
             return Ok(guard_bind(given, &bind, to));
         };
-        to.server.taint(statement.changes_session);
+        self.note_use(&statement, to.server);
+        if statement.leaves.has(sql::Leaves::RESETS) && !self.startup.is_empty() {
+            let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+            to.server.resets.push((bind.portal.into(), self.asked_again(text)));
+        }
         to.server.barrier_at_sync |= statement.drops_all;
         self.bind_steps(bind.portal, &statement, to.server);
-        if self.duty.is_some() {
+        if self.watches_portals(to.server) {
             to.server.note_portal(bind.portal, statement.class);
         }
         let unnamed = bind.statement.is_empty();

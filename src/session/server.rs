@@ -4,15 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::bring::Bring;
 use super::channels::StepPortal;
 use super::client::{ClientSession, Mode};
 use super::expect::{Expect, Kind, Queue};
-use super::parameters::ready_after_discard;
+use super::left::Left;
 use super::position::{framed, moved_position};
+use super::probe::Probe;
 use super::settings::Settings;
 use super::slow::Slow;
+use super::sql_prepared::SqlStatements;
 use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
-use crate::sql::Class;
+use crate::sql::{Class, Leaves};
 use crate::wire::{self, Parameters, back};
 
 /// The most bytes of a batch that are kept to run it again.
@@ -87,8 +90,21 @@ pub struct ServerSession {
     pub(super) unnamed: Option<u64>,
     /// What is set on this connection beyond how it logged in.
     pub(super) settings: Arc<Settings>,
-    /// What was set before a `DISCARD ALL` of the client's, until its `ReadyForQuery`.
+    /// What its client had before a `DISCARD ALL`, until its `ReadyForQuery`.
     pub(super) discarded: Option<Arc<Settings>>,
+    /// Settings of the client that are to be brought, or are on their way.
+    pub(super) bring: Bring,
+    /// What the client's texts may have left since the last look, and a look that is on its way.
+    pub(super) left: Left,
+    pub(super) probe: Option<Box<Probe>>,
+    pub(super) probe_failed: bool,
+    /// What is left for certain, for which its client keeps the connection.
+    pub(super) held: Leaves,
+    /// What SQL prepared on it.
+    pub(super) sql_prepared: SqlStatements,
+    bringing_prepared: Option<SqlStatements>,
+    /// What the server reported at login.
+    pub(super) initial: Arc<Parameters>,
     /// What the server reported since login.
     pub(super) reported: Parameters,
     /// Something of its client's may stay behind in the session.
@@ -121,6 +137,8 @@ pub struct ServerSession {
     pub(super) ahead: Ahead,
     /// Portals of statements that are no plain queries.
     pub(super) portals: Vec<(Box<[u8]>, Class)>,
+    /// Portals that reset what their client asked for when it connected, and what sets that again.
+    pub(super) resets: Vec<(Box<[u8]>, Vec<Vec<u8>>)>,
     /// Statements that set a tenant's settings, by how many they set.
     pub(super) setters: Vec<(usize, Arc<Statement>)>,
     pub(super) slow: Slow,
@@ -160,6 +178,14 @@ impl ServerSession {
             unnamed: None,
             settings: Arc::default(),
             discarded: None,
+            bring: Bring::default(),
+            left: Left::default(),
+            probe: None,
+            probe_failed: false,
+            held: Leaves::NOTHING,
+            sql_prepared: SqlStatements::default(),
+            bringing_prepared: None,
+            initial: Arc::default(),
             reported: Parameters::new(),
             tainted: false,
             worn: false,
@@ -177,6 +203,7 @@ impl ServerSession {
             stale: Vec::new(),
             ahead: Ahead::default(),
             portals: Vec::new(),
+            resets: Vec::new(),
             setters: Vec::new(),
             slow: Slow::Off,
             slow_number: 0,
@@ -188,6 +215,24 @@ impl ServerSession {
             lexical_batch: false,
             step_portals: Vec::new(),
         }
+    }
+
+    /// With what the server reported at login.
+    #[must_use]
+    pub fn with_initial(mut self, initial: Arc<Parameters>) -> Self {
+        self.initial = initial;
+        self
+    }
+
+    /// What the server reported of a setting at login.
+    pub(super) fn initial_value(&self, name: &[u8]) -> Option<&[u8]> {
+        let found = self.initial.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| &**value)
+    }
+
+    /// What is left in the session for which its client must keep the connection.
+    pub fn held(&self) -> Leaves {
+        self.held
     }
 
     /// The transaction status of the last `ReadyForQuery`: `I`, `T` or `E`.
@@ -234,6 +279,12 @@ impl ServerSession {
         self.bringing_signature = signature;
         self.preparing = true;
         self.preamble_error = None;
+        self.bringing_prepared = None;
+    }
+
+    /// The preamble prepares these besides.
+    pub(super) fn bring_prepared(&mut self, statements: SqlStatements) {
+        self.bringing_prepared = Some(statements);
     }
 
     /// The signature that is set in the session, if it is known to be.
@@ -281,6 +332,10 @@ impl ServerSession {
     /// `DISCARD ALL` (or what the configuration puts in its place) has run.
     pub fn cleaned(&mut self) {
         self.tainted = false;
+        self.left = Left::default();
+        self.held = Leaves::NOTHING;
+        self.sql_prepared = SqlStatements::default();
+        self.brought();
         self.signed = None;
         self.settings = Arc::default();
         self.statements.retain(&[]);
@@ -406,7 +461,7 @@ impl ServerSession {
         let Some(head) = self.expect.front_mut() else {
             return Err(Violation("a reply to nothing"));
         };
-        let (kind, mut shown) = (head.kind, head.shown);
+        let (kind, mut shown, probes) = (head.kind, head.shown, head.probes);
         if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
             shown &= !head.one_done();
         }
@@ -440,6 +495,9 @@ impl ServerSession {
         if done {
             self.expect.pop_front();
         }
+        if probes && tag == back::DATA_ROW {
+            self.probe_row(body);
+        }
         self.answered |= shown;
         Ok(if shown { action } else { Action::Swallow })
     }
@@ -468,13 +526,21 @@ impl ServerSession {
         let all = match tag {
             b"DISCARD ALL\0" => {
                 self.signed = None;
-                self.discarded = Some(std::mem::take(&mut self.settings));
+                self.settings = Arc::default();
+                self.discarded = Some(Arc::clone(client.settings()));
+                self.brought();
+                self.left = Left::default();
+                self.held = self.held & Leaves::LIBRARY;
+                self.tainted = self.held.any();
                 client.reset_settings();
                 true
             }
             b"DEALLOCATE ALL\0" => true,
             b"COMMIT\0" | b"ROLLBACK\0" => {
-                self.rolled_back = tag == b"ROLLBACK\0";
+                let committed = tag == b"COMMIT\0";
+                self.rolled_back = !committed;
+                self.left.undone |= !committed;
+                self.bring.on_end(committed);
                 false
             }
             _ => false,
@@ -488,6 +554,7 @@ impl ServerSession {
                 .filter_map(|e| e.statement.as_ref().map(|s| s.id))
                 .collect();
             self.statements.retain(&coming);
+            self.sql_prepared = SqlStatements::default();
             client.forget_statements();
         }
     }
@@ -503,6 +570,18 @@ impl ServerSession {
         };
         self.status = status;
         self.copy_in = false;
+        let (untold, kept) = (self.untold(client, status), !self.bring.is_in_doubt());
+        if status == b'I'
+            && !self.preparing
+            && let Some(settings) = self.bring.on_idle()
+        {
+            self.settings = settings;
+        }
+        if head.probes {
+            self.probe_ready(client);
+        } else {
+            self.probe_failed &= !head.shown;
+        }
         self.begun &= self.unsynced || !self.expect.is_empty();
         if !self.owes_batch() {
             // A batch may be open: what came before it is known now.
@@ -522,8 +601,13 @@ impl ServerSession {
         if self.preparing {
             self.preparing = false;
             let (settings, signature) = (self.bringing.take(), self.bringing_signature.take());
+            let prepared = self.bringing_prepared.take();
             if self.preamble_error.is_none() {
-                self.settings = settings.unwrap_or_else(|| Arc::clone(&self.settings));
+                if let Some(settings) = settings {
+                    self.settings = settings;
+                    self.brought();
+                }
+                self.sql_prepared = prepared.unwrap_or_else(|| self.sql_prepared.clone());
                 self.signed = signature.or(self.signed);
             }
             return Ok(Action::Swallow);
@@ -538,19 +622,27 @@ impl ServerSession {
             client.notified = false;
         }
         if let Some(before) = self.discarded.take() {
-            return Ok(self.ready_of_listener(client, status, ready_after_discard(client, &before, status)));
+            let action = self.ready_after_discard(client, &before, status);
+            return Ok(self.ready_of_listener(client, status, action));
         }
         if head.shown {
             self.answered = false;
-            Ok(self.ready_of_listener(client, status, Action::Pass))
+            let action = self.tell(client, &untold, kept, status);
+            Ok(self.ready_of_listener(client, status, action))
         } else {
             Ok(Action::Swallow)
         }
     }
 }
 
-/// True for the messages whose body [`ServerSession::on_backend`] reads.
-pub fn needs_body(tag: u8) -> bool {
+impl ServerSession {
+    /// True for the messages whose body [`Self::on_backend`] reads.
+    pub fn needs_body(&self, tag: u8) -> bool {
+        needs_body(tag) || tag == back::DATA_ROW && self.expect.front().is_some_and(|head| head.probes)
+    }
+}
+
+fn needs_body(tag: u8) -> bool {
     matches!(tag, back::READY | back::COMMAND_COMPLETE | back::ERROR | back::NOTICE | back::PARAMETER_STATUS)
 }
 

@@ -40,7 +40,13 @@ impl Settings {
 
     fn seal(&mut self) {
         let mut hasher = DefaultHasher::new();
-        self.vars.hash(&mut hasher);
+        for (name, value) in &self.vars {
+            // Names ignore case.
+            for byte in name.bytes() {
+                byte.to_ascii_lowercase().hash(&mut hasher);
+            }
+            value.hash(&mut hasher);
+        }
         self.id = if self.vars.is_empty() { 0 } else { hasher.finish() };
     }
 
@@ -62,6 +68,12 @@ impl Settings {
         }
         copy.seal();
         copy
+    }
+
+    /// A copy with one value changed, or without it.
+    #[must_use]
+    pub fn changed(&self, name: &str, value: Option<&str>) -> Self {
+        value.map_or_else(|| self.without(name), |value| self.with(name, value))
     }
 
     /// A hash of names and values; 0 for none at all.

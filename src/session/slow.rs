@@ -128,7 +128,7 @@ impl ServerSession {
     }
 
     /// Ends a batch of nothing but Close, where the client has not ended it: they end and begin nothing.
-    fn cut_batch(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn cut_batch(&mut self, out: &mut Vec<u8>) {
         wire::sync(out);
         self.expect.push_back(Expect::new(Kind::Sync, false));
         self.unsynced = false;

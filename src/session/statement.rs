@@ -27,8 +27,8 @@ pub struct Statement {
     pub body: Box<[u8]>,
     /// Its name on every server.
     pub name: Box<[u8]>,
-    /// Running it may change the session (see [`sql::Traits`]).
-    pub changes_session: bool,
+    /// What running it may leave behind in the session.
+    pub leaves: sql::Leaves,
     /// It ends a transaction, so a server prepares it also in a failed one.
     pub ends_transaction: bool,
     /// It drops all prepared statements: `DISCARD ALL`, `DEALLOCATE ALL`.
@@ -70,7 +70,7 @@ impl Statement {
             id,
             body: body.into(),
             name: name.into(),
-            changes_session: traits.changes_session,
+            leaves: traits.leaves,
             ends_transaction: traits.ends_transaction,
             drops_all: traits.discard_all || traits.deallocate == Some(sql::Deallocate::All),
             deallocates_one: traits.deallocate.is_some_and(|which| which != sql::Deallocate::All),

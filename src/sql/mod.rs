@@ -15,6 +15,7 @@
 //! - Errs on the side of "changes the session": a text it cannot judge costs a reset, not a leak.
 
 mod class;
+mod leaves;
 mod lexer;
 mod listen;
 mod literal;
@@ -25,6 +26,7 @@ mod touched;
 mod traits;
 
 pub use class::{Class, Part, parts};
+pub use leaves::Leaves;
 pub use lexer::{Form, Lexer, Token};
 pub use listen::{Step, steps};
 pub use marks::{BadMark, Marks, marks};

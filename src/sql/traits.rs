@@ -1,6 +1,7 @@
 //! What a text does to the session it runs in.
 
 use super::class::{Class, class};
+use super::leaves::Leaves;
 use super::lexer::{Lexer, Token};
 use super::literal;
 
@@ -35,9 +36,8 @@ impl Deallocate<'_> {
 pub struct Traits<'a> {
     /// Statements that are not empty.
     pub statements: u32,
-    /// Something of it may outlive its transaction in the session: settings, prepared statements, temporary
-    /// objects, cursors WITH HOLD, advisory locks.
-    pub changes_session: bool,
+    /// What of it may outlive its transaction in the session.
+    pub leaves: Leaves,
     /// A single `DEALLOCATE`.
     pub deallocate: Option<Deallocate<'a>>,
     /// A single `DISCARD ALL`.
@@ -70,7 +70,7 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
         found.statements += 1;
         let alone = found.statements == 1;
         let statement = statement(first, &mut lexer);
-        found.changes_session |= statement.changes_session;
+        found.leaves |= statement.leaves;
         found.listens |= statement.listens;
         found.savepoints |= statement.savepoints;
         found.notifies |= statement.notifies;
@@ -98,54 +98,96 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
     };
     // The length tells most statements from the few that are looked at more closely.
     let mut second = None;
-    match word.len() {
-        2 if first.is("do") => found.changes_session = true,
-        3 if first.is("set") => {
-            second = lexer.next();
-            found.changes_session =
-                !second.is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints"));
-        }
-        3 if first.is("end") => found.ends_transaction = true,
-        4 if first.is("load") || first.is("call") => found.changes_session = true,
-        5 if first.is("reset") => found.changes_session = true,
-        5 if first.is("abort") => found.ends_transaction = true,
-        6 if first.is("listen") => found.listens = true,
-        6 if first.is("notify") => found.notifies = true,
-        6 if first.is("create") => found.changes_session = creates_temporary(lexer, &mut second),
-        6 if first.is("commit") => found.ends_transaction = true,
+    let leaves = match word.len() {
+        2 if first.is("do") => Leaves::ANYTHING,
+        3 if first.is("set") => set(lexer, &mut second),
+        4 if first.is("call") => Leaves::ANYTHING,
+        4 if first.is("load") => Leaves::LIBRARY,
+        4 if first.is("drop") => Leaves::ENDS,
+        5 if first.is("close") => Leaves::ENDS,
+        5 if first.is("reset") => reset(lexer, &mut second),
+        6 if first.is("create") && creates_temporary(lexer, &mut second) => Leaves::TEMPORARY,
         7 if first.is("prepare") => {
             second = lexer.next();
             let two_phase = second.is_some_and(|t| t.is("transaction"));
-            found.changes_session = !two_phase;
             found.ends_transaction = two_phase;
+            if two_phase { Leaves::NOTHING } else { Leaves::PREPARED }
         }
-        7 if first.is("release") => found.savepoints = true,
+        7 if first.is("execute") => Leaves::EXECUTES,
         7 if first.is("discard") => {
             second = lexer.next();
             found.discard_all = second.is_some_and(|t| t.is("all"));
+            Leaves::ENDS
         }
-        8 if first.is("unlisten") => found.listens = true,
-        8 if first.is("rollback") => found.ends_transaction = true,
-        9 if first.is("savepoint") => found.savepoints = true,
         10 if first.is("deallocate") => {
-            second = lexer.next().filter(|t| !t.is("prepare"));
-            second = second.or_else(|| lexer.next());
-            found.deallocate = match second {
-                Some(t) if t.is("all") => Some(Deallocate::All),
-                Some(Token::Word(name)) => Some(Deallocate::Word(name)),
-                Some(Token::Quoted(name)) => Some(Deallocate::Quoted(name)),
-                Some(Token::UnicodeQuoted(name)) => {
-                    literal::escape_character(lexer).map(|escape| Deallocate::Unicode(name, escape))
-                }
-                _ => None,
-            };
+            found.deallocate = deallocate(lexer, &mut second);
+            Leaves::EXECUTES
         }
+        _ => Leaves::NOTHING,
+    };
+    found.leaves |= leaves;
+    found.ends_transaction |= match word.len() {
+        3 => first.is("end"),
+        5 => first.is("abort"),
+        6 => first.is("commit"),
+        8 => first.is("rollback"),
+        _ => false,
+    };
+    match word.len() {
+        6 => {
+            found.listens = first.is("listen");
+            found.notifies = first.is("notify");
+        }
+        7 => found.savepoints |= first.is("release"),
+        8 => found.listens = first.is("unlisten"),
+        9 => found.savepoints |= first.is("savepoint"),
         _ => {}
     }
     if second != Some(Token::Symbol(b';')) {
         body(Some(first), lexer, &mut found);
     }
     found
+}
+
+/// From behind SET; leaves the last token read in `last`.
+fn set<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
+    *last = lexer.next();
+    if last.is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints")) {
+        return Leaves::NOTHING;
+    }
+    let mut ahead = lexer.clone().take_while(|t| *t != Token::Symbol(b';'));
+    let authorization =
+        last.is_some_and(|t| t.is("session")) && ahead.next().is_some_and(|t| t.is("authorization"));
+    // LOCAL is a time zone only.
+    let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local"));
+    let mut leaves = if authorization { Leaves::AUTHORIZATION } else { Leaves::SETTINGS };
+    if resets {
+        leaves |= Leaves::RESETS;
+    }
+    leaves
+}
+
+/// From behind RESET; leaves the last token read in `last`.
+fn reset<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
+    *last = lexer.next();
+    let authorization =
+        last.is_some_and(|t| t.is("session")) && lexer.clone().next().is_some_and(|t| t.is("authorization"));
+    if authorization { Leaves::AUTHORIZATION } else { Leaves::SETTINGS | Leaves::RESETS }
+}
+
+/// From behind DEALLOCATE; leaves the last token read in `last`.
+fn deallocate<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Option<Deallocate<'a>> {
+    *last = lexer.next().filter(|t| !t.is("prepare"));
+    *last = last.or_else(|| lexer.next());
+    match *last {
+        Some(t) if t.is("all") => Some(Deallocate::All),
+        Some(Token::Word(name)) => Some(Deallocate::Word(name)),
+        Some(Token::Quoted(name)) => Some(Deallocate::Quoted(name)),
+        Some(Token::UnicodeQuoted(name)) => {
+            literal::escape_character(lexer).map(|escape| Deallocate::Unicode(name, escape))
+        }
+        _ => None,
+    }
 }
 
 /// `CREATE [OR REPLACE] [LOCAL | GLOBAL] TEMP[ORARY]`; leaves the last token read in `last`.
@@ -169,20 +211,38 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
         match token {
             Token::Symbol(b';') => return,
             // Rare enough not to be decoded: it may spell anything.
-            Token::UnicodeQuoted(_) => found.changes_session = true,
-            Token::Word(word) | Token::Quoted(word) => match word.len() {
-                4 if declares && token.is("hold") => found.changes_session = true,
-                4 if token.is("into") => found.changes_session |= into_temporary(lexer),
-                7 if word.eq_ignore_ascii_case(b"pg_temp") => found.changes_session = true,
-                9 if word.eq_ignore_ascii_case(b"pg_notify") => found.notifies = true,
-                10 if word.eq_ignore_ascii_case(b"set_config") => {
-                    found.changes_session |= !config_is_local(lexer);
-                }
-                16..=28 if takes_session_lock(word) => found.changes_session = true,
-                _ => {}
-            },
+            Token::UnicodeQuoted(_) => found.leaves |= Leaves::ANYTHING,
+            Token::Word(word) | Token::Quoted(word) => {
+                found.leaves |= mention(token, word, declares, lexer);
+                found.notifies |= word.len() == 9 && word.eq_ignore_ascii_case(b"pg_notify");
+            }
             _ => {}
         }
+    }
+}
+
+/// A word or a quoted name in the middle of a statement.
+fn mention(token: Token<'_>, word: &[u8], declares: bool, lexer: &Lexer<'_>) -> Leaves {
+    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    match word.len() {
+        4 if declares && token.is("hold") => Leaves::CURSORS,
+        4 if token.is("into") && into_temporary(lexer) => Leaves::TEMPORARY,
+        7 if is("pg_temp") => Leaves::TEMPORARY,
+        7 if token.is("execute") => Leaves::EXECUTES,
+        7 if is("currval") || is("lastval") => Leaves::SEQUENCES,
+        10 if is("set_config") && !config_is_local(lexer) => Leaves::SETTINGS,
+        16..=28 if word.get(..3).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_")) => {
+            if takes_session_lock(word) {
+                Leaves::LOCKS
+            } else if is("pg_prepared_statements") {
+                Leaves::EXECUTES // it shows them
+            } else if word.get(..18).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_advisory_unlock")) {
+                Leaves::ENDS
+            } else {
+                Leaves::NOTHING
+            }
+        }
+        _ => Leaves::NOTHING,
     }
 }
 

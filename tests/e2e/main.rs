@@ -17,6 +17,7 @@ mod login;
 mod pooling;
 mod replication;
 mod selftest;
+mod sessions;
 mod tenants;
 mod tls;
 mod wire;

@@ -12,6 +12,7 @@
 )]
 
 pub mod cluster;
+pub mod dice;
 pub mod fake;
 pub mod howdah;
 pub mod tap;
@@ -20,6 +21,7 @@ pub mod watchdog;
 pub mod wire;
 
 pub use cluster::{Cluster, Database, Version};
+pub use dice::Dice;
 pub use fake::{FakeBackend, FakeSession};
 pub use howdah::{Config, Howdah};
 pub use tap::Tap;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::wire::{self, Side, Target, back, front};
 
-type Vars = BTreeMap<String, String>;
+pub(crate) type Vars = BTreeMap<String, String>;
 type Rows = Vec<Vec<u8>>;
 
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ pub(crate) struct Model {
     before: Option<Vars>,
     /// Set for the transaction.
     locals: Vars,
-    /// The savepoint, with what was set for the transaction then.
-    savepoint: Option<Vars>,
+    /// The savepoint: what was set then for the transaction and for the session, and before the transaction.
+    savepoint: Option<(Vars, Vars, Option<Vars>)>,
     reported: Vars,
     /// Changes with each `ALTER`; plans made before are stale.
     pub(crate) shape: u32,
@@ -87,6 +87,11 @@ impl Model {
             out: std::collections::VecDeque::new(),
             log: Vec::new(),
         }
+    }
+
+    /// What it says of its settings at login.
+    pub(crate) fn reported(&self) -> &Vars {
+        &self.reported
     }
 
     /// Names of prepared statements, sorted.
@@ -543,12 +548,16 @@ impl Model {
             ["SAVEPOINT", _] if self.status == b'I' => {
                 return failure("25P01", "SAVEPOINT can only be used in transaction blocks");
             }
-            ["SAVEPOINT", _] => self.savepoint = Some(self.locals.clone()),
+            ["SAVEPOINT", _] => {
+                self.savepoint = Some((self.locals.clone(), self.settings.clone(), self.before.clone()));
+            }
             ["ROLLBACK", "TO", _] => {
-                let Some(locals) = self.savepoint.clone() else {
+                let Some((locals, settings, before)) = self.savepoint.clone() else {
                     return failure(if self.status == b'I' { "25P01" } else { "3B001" }, "no savepoint");
                 };
                 self.locals = locals;
+                self.settings = settings;
+                self.before = before;
                 self.status = b'T';
             }
             ["COMMIT" | "ROLLBACK"] => {
@@ -578,7 +587,7 @@ impl Model {
                     self.say(back::NOTICE, format!("SNOTICE\0Mthen {tenant}\0\0").as_bytes());
                 }
             }
-            ["SET", name, value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
+            ["SET", name, "TO", value] => drop(self.settings.insert((*name).to_owned(), (*value).to_owned())),
             ["RESET", "ALL"] => self.settings = self.defaults.clone(),
             ["RESET", name] => {
                 let name = name.replace('"', "");

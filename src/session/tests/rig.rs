@@ -241,6 +241,9 @@ impl Rig {
                 .with_server(&mut server.session, frame, len, &mut out, &mut client.seen, &self.intern)
                 .expect("good frames");
             server.model.feed(&out);
+            if verdict == Verdict::Wait && server.session.is_preparing() {
+                self.clients[c].preparing = Preparing::Settings;
+            }
             if verdict == Verdict::Wait {
                 return false;
             }
@@ -282,6 +285,11 @@ impl Rig {
     fn prepare_settings(&mut self, c: usize, s: usize) {
         let mut out = Vec::new();
         let client = &mut self.clients[c];
+        if client.front.brings() {
+            self.servers[s].session.owe_settings(&client.front);
+            client.preparing = Preparing::Done;
+            return;
+        }
         let any = self.servers[s].session.preamble(&client.front, None, &mut out);
         client.preparing = if any { Preparing::Settings } else { Preparing::Done };
         self.servers[s].model.feed(&out);
@@ -371,7 +379,10 @@ impl Rig {
 }
 
 fn server(max_statements: usize) -> Server {
-    Server { session: ServerSession::new(max_statements), model: Model::new(&[]), owner: None }
+    let model = Model::new(&[]);
+    let initial = model.reported().iter().map(|(n, v)| (n.as_bytes().into(), v.as_bytes().into())).collect();
+    let session = ServerSession::new(max_statements).with_initial(Arc::new(initial));
+    Server { session, model, owner: None }
 }
 
 /// Types of messages, errors with their SQLSTATE, `ReadyForQuery` with its status: `1 2 D C ZI`.

@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::dice::Dice;
 use super::forms::{Way, compose};
 use super::script::{Script, Step};
 use super::world::{HURRIES, Tenant};
 use super::{Report, Storm};
+use crate::support::Dice;
 use crate::support::PASSWORD;
 use crate::support::wire::{Message, Wire, cancel_request, copy_fail, query, sync};
 

@@ -1,8 +1,8 @@
 //! The forms in which transactions come.
 
-use super::dice::Dice;
 use super::script::{Script, Sql};
 use super::world::Tenant;
+use crate::support::Dice;
 
 const BEGINS: [&str; 4] = [
     "BEGIN",

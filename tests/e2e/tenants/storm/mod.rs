@@ -6,7 +6,6 @@
 //! server's major version. `make storm` runs a million.
 
 mod client;
-mod dice;
 mod forms;
 mod script;
 mod world;
@@ -16,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::client::Client;
-use self::dice::Dice;
 use self::world::Tenant;
+use crate::support::Dice;
 use crate::support::wire::{Message, Wire};
 use crate::support::{Cluster, Database, Howdah, Version};
 

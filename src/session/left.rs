@@ -1,0 +1,99 @@
+//! What the transactions since the last look may have left behind in a session, going by their texts.
+
+use super::client::ClientSession;
+use super::server::ServerSession;
+use super::statement::Statement;
+use crate::sql::{self, Leaves};
+use crate::wire;
+
+/// More settings than this are not asked for one by one.
+const MOST_NAMES: usize = 32;
+
+/// Perhaps left behind: what the next [probe](super::probe) asks for.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) leaves: Leaves,
+    /// Settings that were named, in lower case.
+    pub(super) names: Vec<Box<str>>,
+    /// A setting whose name is not known was changed, or one went back to its default.
+    pub(super) all: bool,
+    /// A setting was changed of which neither the text nor a list of the server's tells the name.
+    pub(super) unreadable: bool,
+    /// Something failed or was rolled back: a named setting may have what it had before.
+    pub(super) undone: bool,
+}
+
+impl Left {
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.all || self.names.iter().any(|n| n.eq_ignore_ascii_case(name))
+    }
+}
+
+impl ServerSession {
+    /// A text goes out that may leave this behind.
+    pub(super) fn leave(&mut self, leaves: Leaves) {
+        self.left.leaves |= leaves;
+        self.left.all |= leaves.has(Leaves::UNREADABLE);
+        self.taint(leaves.any());
+    }
+
+    fn leave_settings(&mut self, touched: Option<&sql::Touched>, leaves: Leaves) {
+        self.left.all |= leaves.has(Leaves::RESETS);
+        let Some(touched) = touched else { return };
+        self.left.unreadable |= touched.unknown;
+        self.left.all |= touched.unknown || touched.reset_all || touched.dynamic;
+        for name in &touched.names {
+            if !self.left.names.contains(name) {
+                self.left.names.push(name.clone());
+            }
+        }
+        if self.left.names.len() > MOST_NAMES {
+            self.left.names.clear();
+            self.left.all = true;
+        }
+    }
+}
+
+impl ClientSession {
+    /// A text goes out.
+    pub(super) fn note_text(&self, text: &[u8], leaves: Leaves, server: &mut ServerSession) {
+        if leaves == Leaves::NOTHING {
+            return;
+        }
+        server.leave(leaves);
+        if leaves.has(Leaves::SETTINGS) {
+            let touched = sql::touched(text, self.standard_strings);
+            server.leave_settings(touched.as_deref(), leaves);
+        }
+        self.note_execute(leaves, server);
+    }
+
+    /// A statement is about to run.
+    pub(super) fn note_use(&self, statement: &Statement, server: &mut ServerSession) {
+        let leaves = statement.leaves;
+        if leaves == Leaves::NOTHING {
+            return;
+        }
+        server.leave(leaves);
+        if leaves.has(Leaves::SETTINGS) {
+            if statement.touched.is_some() {
+                server.leave_settings(statement.touched.as_deref(), leaves);
+            } else {
+                let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+                let touched = sql::touched(text, self.standard_strings);
+                server.leave_settings(touched.as_deref(), leaves);
+            }
+        }
+        self.note_execute(leaves, server);
+    }
+
+    /// EXECUTE does what was prepared; DEALLOCATE ends it.
+    fn note_execute(&self, leaves: Leaves, server: &mut ServerSession) {
+        if leaves.has(Leaves::EXECUTES) && !self.sql_prepared.is_empty() {
+            server.leave(self.sql_prepared.leaves());
+            if leaves.has(Leaves::ENDS) {
+                server.leave(Leaves::PREPARED);
+            }
+        }
+    }
+}
