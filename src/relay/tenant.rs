@@ -365,6 +365,7 @@ impl Session {
         tenancy.generation = generation;
         tenancy.valid_until = valid_until;
         tenancy.said = false;
+        self.listen_in(&pool.key().database);
         self.pool = pool;
         self.front.set_duty(locals, guard, missing);
         Ok(Tenure::Right)

@@ -192,6 +192,7 @@ fn session(
         yielding: false,
         tenancy: None,
         own: None,
+        listener: None,
     }
 }
 

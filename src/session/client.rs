@@ -7,6 +7,7 @@ use super::bring::{Brought, Changes};
 use super::duty::Duty;
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
+use super::listening::Listening;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
@@ -65,6 +66,10 @@ pub struct ClientSession {
     pub(super) scope: u64,
     /// What tenancy asks of it; `None` without tenancy.
     pub(super) duty: Option<Box<Duty>>,
+    /// What it listens to; `None` for most.
+    pub(super) listening: Option<Box<Listening>>,
+    /// A text that notifies has gone out in the open transaction.
+    pub(super) notified: bool,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -97,6 +102,8 @@ impl ClientSession {
             sql_prepared: SqlStatements::default(),
             scope: 0,
             duty: None,
+            listening: None,
+            notified: false,
         };
         session.settings_changed();
         session
@@ -281,10 +288,13 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| Self::sync(&given, &mut to)),
+            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             _ => {}
+        }
+        if tag == front::BIND && self.bind_listens_first(body) {
+            return Ok(Verdict::Wait);
         }
         let mut changes = None;
         if self.mode != Mode::Exclusive && self.must_bring(to.server) {
@@ -309,6 +319,7 @@ impl ClientSession {
                 }
                 to.server.replay_ok = false;
                 to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+                self.hold_behind(to.server);
                 return Ok(Verdict::Forward);
             }
             front::COPY_DATA => return Ok(Verdict::Forward),
@@ -354,14 +365,18 @@ impl ClientSession {
             front::BIND => self.bind(&given, &mut to),
             front::DESCRIBE => self.describe(&given, &mut to),
             front::CLOSE => self.close(&given, &mut to),
-            _ => {
-                if self.watches_portals(to.server) {
-                    to.server.step_portal(body);
-                }
-                to.server.push(Expect::new(Kind::Execute, true), to.replies);
-                self.ask_again(&given, &mut to)
-            }
+            _ => self.execute(&given, &mut to),
         }
+    }
+
+    fn execute(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        if self.watches_portals(to.server) {
+            to.server.step_portal(given.body);
+        }
+        let mut entry = Expect::new(Kind::Execute, true);
+        entry.steps = to.server.execute_steps(given.body);
+        to.server.push(entry, to.replies);
+        self.ask_again(given, to)
     }
 
     /// What statements its portals run must be known.
@@ -413,7 +428,7 @@ impl ClientSession {
         Ok(())
     }
 
-    fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+    fn sync(&self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
             return Verdict::Ignore;
@@ -426,6 +441,7 @@ impl ClientSession {
         to.server.lexical |= std::mem::take(&mut to.server.lexical_batch);
         to.server.ahead.end_batch(false);
         to.server.push(Expect::new(Kind::Sync, true), to.replies);
+        self.hold_behind(to.server);
         Verdict::Forward
     }
 
@@ -455,6 +471,10 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Query, true), to.replies);
             return Ok(Verdict::Forward);
         };
+        // With settings of its own it cannot wait: the frame and they are one.
+        if changes.is_none() && self.query_listens_first(text, &traits) {
+            return Ok(Verdict::Wait);
+        }
         if self.duty.is_some()
             && let Some(verdict) = self.query_with_duty(text, &traits, given, &mut changes, to)
         {
@@ -470,6 +490,9 @@ impl ClientSession {
             return Ok(self.deallocate_simple(&which.name(), to));
         }
         let mut entry = Expect::new(Kind::Query, true);
+        if given.whole {
+            entry.steps = self.announce(text, &traits);
+        }
         let mut verdict = Verdict::Forward;
         if given.whole
             && let Some(edits) = self.edits(text, &traits, changes.as_ref(), None, to.server)
@@ -509,6 +532,7 @@ impl ClientSession {
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;
         to.server.push(entry, to.replies);
+        self.hold_behind(to.server);
     }
 
     /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so

@@ -1,9 +1,10 @@
 //! What is put into the text of a simple query, and where: settings that are brought, the locals of a transaction,
-//! and what a session asked for at its start behind a RESET of it.
+//! what a session asked for at its start behind a RESET of it, and the disguise of LISTEN.
 
 use std::sync::Arc;
 
 use super::bring::Changes;
+use super::channels::{UN, listens};
 use super::client::ClientSession;
 use super::locals::{Insert, Locals, assignment};
 use super::server::ServerSession;
@@ -70,7 +71,8 @@ impl ClientSession {
     ) -> Option<Edits> {
         let resets = traits.leaves.has(Leaves::RESETS) && !self.startup.is_empty();
         let under_way = server.bring.is_under_way() && traits.statements > 1;
-        if changes.is_none() && !resets && !under_way {
+        let listens = listens(text, traits, self.standard_strings);
+        if changes.is_none() && !resets && !under_way && listens.is_empty() {
             return match locals {
                 Some((locals, [(0, 0)])) => Some(Edits::front(locals)),
                 Some((_, [])) | None => None,
@@ -90,6 +92,13 @@ impl ClientSession {
         if let Some((locals, places)) = locals {
             pieces.extend(locals_at(locals, places));
         }
+        // Last, so that it stands at its word.
+        pieces.extend(listens.into_iter().map(|at| Piece {
+            at,
+            before: 0,
+            statements: 0,
+            text: UN.to_vec(),
+        }));
         pieces.sort_by_key(|piece| piece.at); // stable: in one place, in this order
         (!pieces.is_empty()).then(|| self.sealed(text, pieces))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Undo};
+use super::locals::Insert;
 use super::position::{framed, moved_position};
 use super::server::{Action, ServerSession, Violation};
 use super::statement::Statement;
@@ -35,7 +36,8 @@ impl ServerSession {
             if let Some(undo) = undo.filter(|undo| matches!(**undo, Undo::Define(..))) {
                 client.undo(&undo);
             }
-            return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes())));
+            let inserts = self.expect.front().and_then(|head| head.inserts.clone());
+            return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes()), inserts.as_deref()));
         }
         let stale = self.curable(&fields);
         let Some(head) = self.expect.pop_front() else {
@@ -49,7 +51,7 @@ impl ServerSession {
             self.healing = Some(statement);
             return Ok(Action::Swallow);
         }
-        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes())))
+        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes()), head.inserts.as_deref()))
     }
 
     /// The statement to prepare again, if this error says that it is stale and the batch can run again.
@@ -173,13 +175,22 @@ impl ServerSession {
         self.unnamed = None; // not known any more
     }
 
-    fn shown_error(&mut self, client: &ClientSession, body: &[u8], replaced: Option<Vec<u8>>) -> Action {
+    fn shown_error(
+        &mut self,
+        client: &mut ClientSession,
+        body: &[u8],
+        replaced: Option<Vec<u8>>,
+        inserts: Option<&[Insert]>,
+    ) -> Action {
         if self.preparing {
             self.preamble_error = Some(framed(back::ERROR, body));
             return Action::Swallow;
         }
         self.answered = true;
         self.rolled_back = true;
+        if let Some(listening) = client.listening() {
+            listening.failed();
+        }
         self.left.undone = true;
         self.bring.on_error();
         if let Some(bytes) = replaced {
@@ -189,7 +200,6 @@ impl ServerSession {
         if body.last() != Some(&0) {
             return Action::Pass;
         }
-        let inserts = self.expect.front().and_then(|head| head.inserts.as_deref());
         let moved = inserts.and_then(|inserts| moved_position(body, inserts));
         match client.rename_in(moved.as_deref().unwrap_or(body), &self.undefined).or(moved) {
             Some(body) => Action::Replace(framed(back::ERROR, &body)),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::bring::Bring;
-use super::client::ClientSession;
+use super::channels::StepPortal;
+use super::client::{ClientSession, Mode};
 use super::expect::{Expect, Kind, Queue};
 use super::left::Left;
 use super::position::{framed, moved_position};
@@ -157,6 +158,8 @@ pub struct ServerSession {
     pub(super) lexical: bool,
     /// So may a frame of the open batch, behind which none may follow in that batch.
     pub(super) lexical_batch: bool,
+    /// Portals of statements that say something about channels or savepoints.
+    pub(super) step_portals: Vec<StepPortal>,
 }
 
 impl ServerSession {
@@ -213,6 +216,7 @@ impl ServerSession {
             rolled_back: false,
             lexical: false,
             lexical_batch: false,
+            step_portals: Vec::new(),
         }
     }
 
@@ -452,7 +456,7 @@ impl ServerSession {
     ) -> Result<Action, Violation> {
         match tag {
             back::PARAMETER_STATUS => return Ok(self.on_parameter(client, body)),
-            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(tag, body)),
+            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(client, tag, body)),
             back::ERROR => return self.on_error(client, body),
             back::READY => return self.on_ready(client, body),
             _ => {}
@@ -464,6 +468,7 @@ impl ServerSession {
         if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
             shown &= !head.one_done();
         }
+        let mut action = Action::Pass;
         let runs = matches!(kind, Kind::Execute | Kind::Query);
         let (fits, done) = match tag {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
@@ -471,6 +476,7 @@ impl ServerSession {
             back::COMMAND_COMPLETE | back::EMPTY_QUERY | back::PORTAL_SUSPENDED => {
                 if shown && tag == back::COMMAND_COMPLETE {
                     self.on_complete(client, body);
+                    action = self.complete_steps(client, body).unwrap_or(action);
                 }
                 (runs, kind == Kind::Execute)
             }
@@ -496,16 +502,18 @@ impl ServerSession {
             self.probe_row(body);
         }
         self.answered |= shown;
-        Ok(if shown { Action::Pass } else { Action::Swallow })
+        Ok(if shown { action } else { Action::Swallow })
     }
 
     fn hidden(&self) -> bool {
         self.preparing || self.expect.front().is_some_and(|head| !head.shown)
     }
 
-    fn on_async(&self, tag: u8, body: &[u8]) -> Action {
+    fn on_async(&self, client: &ClientSession, tag: u8, body: &[u8]) -> Action {
         if tag != back::NOTICE {
-            return Action::Pass;
+            // A shared connection listens only when a function of this client's has made it.
+            let its_own = client.mode == Mode::Exclusive || self.tainted;
+            return if its_own { Action::Pass } else { Action::Swallow };
         }
         if self.hidden() {
             return Action::Swallow;
@@ -616,12 +624,18 @@ impl ServerSession {
             self.barrier = false;
             self.undefined.clear();
         }
+        if self.expect.is_empty() && !self.unsynced && status == b'I' {
+            self.step_portals.clear();
+            client.notified = false;
+        }
         if let Some(before) = self.discarded.take() {
-            return Ok(self.ready_after_discard(client, &before, status));
+            let action = self.ready_after_discard(client, &before, status);
+            return Ok(self.ready_of_listener(client, status, action));
         }
         if head.shown {
             self.answered = false;
-            Ok(self.tell(client, &untold, kept, status))
+            let action = self.tell(client, &untold, kept, status);
+            Ok(self.ready_of_listener(client, status, action))
         } else {
             Ok(Action::Swallow)
         }

@@ -47,6 +47,19 @@ pub struct Traits<'a> {
     pub ends_transaction: bool,
     /// What the first statement is to its transaction.
     pub class: Class,
+    /// A statement is LISTEN or UNLISTEN.
+    pub listens: bool,
+    /// A statement is SAVEPOINT, RELEASE or ROLLBACK TO.
+    pub savepoints: bool,
+    /// A statement is NOTIFY, or mentions `pg_notify`.
+    pub notifies: bool,
+}
+
+impl Traits<'_> {
+    /// [`super::steps`] finds something in it.
+    pub fn steps(&self) -> bool {
+        self.listens || self.savepoints
+    }
 }
 
 /// Reads a whole text. `standard_strings` is the session's `standard_conforming_strings`.
@@ -58,6 +71,9 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
         let alone = found.statements == 1;
         let statement = statement(first, &mut lexer);
         found.leaves |= statement.leaves;
+        found.listens |= statement.listens;
+        found.savepoints |= statement.savepoints;
+        found.notifies |= statement.notifies;
         found.deallocate = statement.deallocate.filter(|_| alone);
         found.discard_all = statement.discard_all && alone;
         if alone {
@@ -99,6 +115,7 @@ fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
 
 fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
     let mut found = Traits { class: class(first, lexer), ..Traits::default() };
+    found.savepoints = found.class == Class::RollbackTo;
     let Token::Word(word) = first else {
         body(None, lexer, &mut found);
         return found;
@@ -113,7 +130,6 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         4 if first.is("drop") => Leaves::ENDS,
         5 if first.is("close") => Leaves::ENDS,
         5 if first.is("reset") => reset(lexer, &mut second),
-        6 if first.is("listen") => Leaves::CHANNELS,
         6 if first.is("create") && creates_temporary(lexer, &mut second) => Leaves::TEMPORARY,
         7 if first.is("prepare") => {
             second = lexer.next();
@@ -141,6 +157,16 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         8 => first.is("rollback"),
         _ => false,
     };
+    match word.len() {
+        6 => {
+            found.listens = first.is("listen");
+            found.notifies = first.is("notify");
+        }
+        7 => found.savepoints |= first.is("release"),
+        8 => found.listens = first.is("unlisten"),
+        9 => found.savepoints |= first.is("savepoint"),
+        _ => {}
+    }
     if second != Some(Token::Symbol(b';')) {
         body(Some(first), lexer, &mut found);
     }
@@ -216,7 +242,10 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
             Token::Symbol(b';') => return,
             // Rare enough not to be decoded: it may spell anything.
             Token::UnicodeQuoted(_) => found.leaves |= Leaves::ANYTHING,
-            Token::Word(word) | Token::Quoted(word) => found.leaves |= mention(token, word, declares, lexer),
+            Token::Word(word) | Token::Quoted(word) => {
+                found.leaves |= mention(token, word, declares, lexer);
+                found.notifies |= word.len() == 9 && word.eq_ignore_ascii_case(b"pg_notify");
+            }
             _ => {}
         }
     }

@@ -73,7 +73,8 @@ pub(crate) fn run_driver(name: &str, size: usize, copies: usize, command: impl F
         children.into_iter().map(|child| child.wait_with_output().expect("output")).collect();
     outputs.iter().for_each(check);
     let connections = database.backends().len();
-    assert!(connections <= size, "{connections} server connections for a pool of {size}");
+    // One more listens for all who do.
+    assert!(connections <= size + 1, "{connections} server connections for a pool of {size}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod doctor;
 mod drivers;
 mod frameworks;
 mod hostile;
+mod listen;
 mod login;
 mod pooling;
 mod replication;
