@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::core::Pool;
 use crate::backend::Backend;
+use crate::ids::PinMode;
+use crate::session::left_behind;
 use crate::sql::Leaves;
+use crate::wire::{PgError, Severity};
 
 /// Why a client keeps its server connection beyond the end of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +53,45 @@ impl Lease {
     }
 
     /// A transaction is over: whether what is left in the session keeps its client on this connection, if `pins`.
-    pub fn pin(&mut self, pins: bool) {
+    ///
+    /// # Errors
+    /// What is left may not keep it; the session must end with this. 0A000: `pin = "refuse"`; 53300: too many do.
+    pub fn pin(&mut self, pins: bool) -> Result<(), PgError> {
         if self.kind == Kind::Pinned(PinReason::SessionMode) || !pins {
-            return;
+            return Ok(());
         }
-        let held = self.backend.as_ref().map_or(Leaves::NOTHING, |backend| backend.session.held());
-        self.kind = if held.any() { Kind::Pinned(PinReason::Left(held)) } else { Kind::Transaction };
+        let gate = Arc::clone(self.pool.gate());
+        let session = &mut self.session;
+        let held = session.held();
+        let Some(reason) = held.first_pin().filter(|_| gate.mode() != PinMode::Never) else {
+            session.count_pin();
+            self.kind = Kind::Transaction;
+            return Ok(());
+        };
+        // What is not known is asked again after the next transaction; until then nobody else may have it.
+        let known = !session.is_blind();
+        if known && gate.mode() == PinMode::Refuse {
+            return Err(left_behind(held));
+        }
+        if known && !session.keep_place(&gate) {
+            return Err(gate.full().with_severity(Severity::Fatal));
+        }
+        session.count_pin();
+        if self.kind == Kind::Transaction
+            && let Some(pins) = self.pool.metrics().pins.get(reason)
+        {
+            pins.inc();
+        }
+        self.kind = Kind::Pinned(PinReason::Left(held));
+        Ok(())
+    }
+
+    /// What its client keeps it for, beside session mode.
+    pub fn kept_for(&self) -> Leaves {
+        match self.kind {
+            Kind::Pinned(PinReason::Left(held)) => held,
+            Kind::Pinned(PinReason::SessionMode) | Kind::Transaction => Leaves::NOTHING,
+        }
     }
 
     /// The tenant whose traces may be on the connection; `None` if nobody has used it. Borrowing it changes
@@ -87,7 +123,10 @@ impl Lease {
     /// The client is gone, or the connection must be cleaned: brings it to rest in a task of its own, or
     /// closes it. `reset` runs `server_reset_query` first.
     pub fn recover(mut self, reset: bool) {
-        if let Some(backend) = self.backend.take() {
+        if let Some(mut backend) = self.backend.take() {
+            if backend.session.held().has(Leaves::LIBRARY) {
+                backend.set_broken(); // nothing takes that out of the process again
+            }
             super::recover::spawn(Arc::clone(&self.pool), backend, reset);
         }
     }

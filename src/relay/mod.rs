@@ -22,6 +22,7 @@ mod clients;
 mod deadline;
 mod messages;
 mod own;
+mod pinned;
 mod replication;
 mod resolvers;
 mod session;

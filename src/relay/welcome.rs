@@ -147,9 +147,11 @@ fn session(
         _ if config.max_prepared_statements == 0 => Mode::PooledWithoutStatements,
         _ => Mode::Pooled,
     };
+    let mut front = ClientSession::new(mode, settings);
+    front.set_gate(Arc::clone(pool.gate()));
     Session {
         io,
-        front: ClientSession::new(mode, settings),
+        front,
         handle,
         pool,
         shared: Arc::clone(host.shared),
@@ -166,6 +168,7 @@ fn session(
         has_traces: false,
         statement_mode,
         probing: false,
+        over: false,
         yielding: false,
         tenancy: None,
         own: None,

@@ -4,9 +4,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::bring::{Brought, Changes};
-use super::duty::Duty;
+use super::duty::{Duty, is_large_object_call};
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
+use super::pins::PinGate;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
@@ -63,6 +64,10 @@ pub struct ClientSession {
     pub(super) sql_prepared: SqlStatements,
     /// Stands for `search_path`: the same text means another statement under another one.
     pub(super) scope: u64,
+    /// Whether it may keep a server connection; `None`: it may.
+    pub(super) gate: Option<Arc<PinGate>>,
+    /// Its `search_path` begins with `pg_temp`: whatever it creates is temporary.
+    pub(super) makes_temporary: bool,
     /// What tenancy asks of it; `None` without tenancy.
     pub(super) duty: Option<Box<Duty>>,
 }
@@ -96,6 +101,8 @@ impl ClientSession {
             told: Parameters::new(),
             sql_prepared: SqlStatements::default(),
             scope: 0,
+            gate: None,
+            makes_temporary: false,
             duty: None,
         };
         session.settings_changed();
@@ -136,6 +143,8 @@ impl ClientSession {
         self.standard_strings = self.settings.get("standard_conforming_strings") != Some("off");
         let of_tenant = self.locals().map_or(0, |(locals, _)| locals.scope());
         let path = self.settings.get("search_path");
+        let first = path.unwrap_or_default().trim_start_matches([' ', '"']);
+        self.makes_temporary = first.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("pg_temp"));
         self.scope = if path.is_none() && of_tenant == 0 {
             0
         } else {
@@ -304,6 +313,9 @@ impl ClientSession {
                 {
                     return Ok(verdict);
                 }
+                if self.mode != Mode::Exclusive && !is_large_object_call(given.body) {
+                    to.server.leave(sql::Leaves::ANYTHING); // only the server knows which function that is
+                }
                 to.server.replay_ok = false;
                 to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
                 return Ok(Verdict::Forward);
@@ -452,6 +464,9 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Query, true), to.replies);
             return Ok(Verdict::Forward);
         };
+        if let Err(error) = self.judge_pins(traits.leaves, to.server) {
+            return Ok(self.fail_query(error, to));
+        }
         if self.duty.is_some()
             && let Some(verdict) = self.query_with_duty(text, &traits, given, &mut changes, to)
         {

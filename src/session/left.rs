@@ -19,6 +19,10 @@ pub(super) struct Left {
     pub(super) all: bool,
     /// A setting was changed of which neither the text nor a list of the server's tells the name.
     pub(super) unreadable: bool,
+    /// A LOAD is complete.
+    pub(super) loaded: bool,
+    /// All settings went back to their defaults.
+    pub(super) reset_all: bool,
     /// Something failed or was rolled back: a named setting may have what it had before.
     pub(super) undone: bool,
 }
@@ -41,6 +45,7 @@ impl ServerSession {
         self.left.all |= leaves.has(Leaves::RESETS);
         let Some(touched) = touched else { return };
         self.left.unreadable |= touched.unknown;
+        self.left.reset_all |= touched.reset_all;
         self.left.all |= touched.unknown || touched.reset_all || touched.dynamic;
         for name in &touched.names {
             if !self.left.names.contains(name) {
@@ -56,7 +61,10 @@ impl ServerSession {
 
 impl ClientSession {
     /// A text goes out.
-    pub(super) fn note_text(&self, text: &[u8], leaves: Leaves, server: &mut ServerSession) {
+    pub(super) fn note_text(&self, text: &[u8], mut leaves: Leaves, server: &mut ServerSession) {
+        if self.makes_temporary {
+            leaves |= Leaves::TEMPORARY;
+        }
         if leaves == Leaves::NOTHING {
             return;
         }
@@ -70,7 +78,10 @@ impl ClientSession {
 
     /// A statement is about to run.
     pub(super) fn note_use(&self, statement: &Statement, server: &mut ServerSession) {
-        let leaves = statement.leaves;
+        let mut leaves = statement.leaves;
+        if self.makes_temporary {
+            leaves |= Leaves::TEMPORARY;
+        }
         if leaves == Leaves::NOTHING {
             return;
         }

@@ -60,11 +60,11 @@ impl ServerSession {
     /// flight, and no transaction open. [`Self::is_quiet`] tells when the answer is there; then
     /// [`Self::is_tainted`] is true only if something is really left, and [`Self::held`] says what.
     pub fn probe(&mut self, client: &mut ClientSession, out: &mut Vec<u8>) -> bool {
-        if self.probe_failed
-            || !(self.left.leaves.any() || self.held.any() && self.left.leaves.has(Leaves::ENDS))
-        {
+        let look = self.look || self.held.any() && self.left.leaves.has(Leaves::ENDS);
+        if self.probe_failed || !(self.left.leaves.any() || look) {
             return false;
         }
+        self.look = false;
         let mut left = std::mem::take(&mut self.left);
         // What a server reports, it has reported.
         let sure = self.bring.is_sure();
@@ -155,6 +155,7 @@ impl ServerSession {
         let later = std::mem::replace(&mut self.left, probe.left);
         self.left.merge(later);
         self.probe_failed = true;
+        self.blind = !self.held.has(Leaves::UNREADABLE);
         self.held |= Leaves::UNREADABLE;
         self.tainted = true;
     }
@@ -171,7 +172,10 @@ impl ServerSession {
             self.sql_prepared = SqlStatements::new(all.collect());
             client.sql_prepared = self.sql_prepared.clone();
         }
-        let mut held = self.held & Leaves::LIBRARY | left.leaves & Leaves::LIBRARY;
+        let mut held = self.held & Leaves::LIBRARY;
+        if left.loaded {
+            held |= Leaves::LIBRARY;
+        }
         for (kind, leaves) in [(b'l', Leaves::LOCKS), (b't', Leaves::TEMPORARY), (b'c', Leaves::CURSORS)] {
             if of(kind).next().is_some() {
                 held |= leaves;
@@ -182,8 +186,14 @@ impl ServerSession {
         if user.is_some_and(|user| self.initial_value(USER).is_some_and(|login| login != user)) {
             held |= Leaves::AUTHORIZATION;
         }
-        if left.unreadable {
+        // No list tells that such a setting is gone; only that all are.
+        let still = self.held.has(Leaves::UNREADABLE) && !self.blind && !(left.reset_all && !left.undone);
+        if left.unreadable || still {
             held |= Leaves::UNREADABLE;
+        }
+        self.blind = false;
+        if !self.held.any() {
+            self.since_pin = 0;
         }
         self.held = held;
         // What went out while the answer was on its way is for the next look.
@@ -230,6 +240,8 @@ impl Left {
         self.all |= later.all;
         self.undone |= later.undone;
         self.unreadable |= later.unreadable;
+        self.loaded |= later.loaded;
+        self.reset_all |= later.reset_all;
     }
 }
 

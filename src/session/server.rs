@@ -8,6 +8,7 @@ use super::bring::Bring;
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Queue};
 use super::left::Left;
+use super::pins::PinPlace;
 use super::position::{framed, moved_position};
 use super::probe::Probe;
 use super::settings::Settings;
@@ -99,6 +100,13 @@ pub struct ServerSession {
     pub(super) probe_failed: bool,
     /// What is left for certain, for which its client keeps the connection.
     pub(super) held: Leaves,
+    /// What is left could not be asked.
+    pub(super) blind: bool,
+    /// Transactions since something was left, and whether the server is to be asked again.
+    pub(super) since_pin: u32,
+    pub(super) look: bool,
+    /// A place among those that may be kept.
+    pub(super) pin: Option<PinPlace>,
     /// What SQL prepared on it.
     pub(super) sql_prepared: SqlStatements,
     bringing_prepared: Option<SqlStatements>,
@@ -180,6 +188,10 @@ impl ServerSession {
             probe: None,
             probe_failed: false,
             held: Leaves::NOTHING,
+            blind: false,
+            since_pin: 0,
+            look: false,
+            pin: None,
             sql_prepared: SqlStatements::default(),
             bringing_prepared: None,
             initial: Arc::default(),
@@ -330,6 +342,9 @@ impl ServerSession {
         self.tainted = false;
         self.left = Left::default();
         self.held = Leaves::NOTHING;
+        self.blind = false;
+        self.look = false;
+        self.pin = None;
         self.sql_prepared = SqlStatements::default();
         self.brought();
         self.signed = None;
@@ -380,6 +395,9 @@ impl ServerSession {
         }
         if self.replay.capacity() > MAX_REPLAY / 8 {
             self.replay = Vec::new();
+        }
+        if !self.held.any() {
+            self.pin = None;
         }
     }
 
@@ -521,13 +539,19 @@ impl ServerSession {
                 self.settings = Arc::default();
                 self.discarded = Some(Arc::clone(client.settings()));
                 self.brought();
+                let loaded = if self.left.loaded { Leaves::LIBRARY } else { Leaves::NOTHING };
+                self.held = self.held & Leaves::LIBRARY | loaded;
                 self.left = Left::default();
-                self.held = self.held & Leaves::LIBRARY;
+                self.blind = false;
                 self.tainted = self.held.any();
                 client.reset_settings();
                 true
             }
             b"DEALLOCATE ALL\0" => true,
+            b"LOAD\0" => {
+                self.left.loaded = true;
+                false
+            }
             b"COMMIT\0" | b"ROLLBACK\0" => {
                 let committed = tag == b"COMMIT\0";
                 self.rolled_back = !committed;
@@ -568,6 +592,9 @@ impl ServerSession {
             && let Some(settings) = self.bring.on_idle()
         {
             self.settings = settings;
+        }
+        if status == b'I' && head.shown {
+            self.count_transaction();
         }
         if head.probes {
             self.probe_ready(client);

@@ -13,6 +13,7 @@ mod doctor;
 mod drivers;
 mod hostile;
 mod login;
+mod pins;
 mod pooling;
 mod replication;
 mod selftest;
