@@ -1,6 +1,7 @@
 # make demo    a Postgres with sample tenants, and Howdah in front of it; Ctrl-C ends both
 # make test    everything CI checks
 # make bench   Howdah against HAProxy and PgBouncer, a table of figures
+# make soak    100,000 random sessions, each on Postgres and through Howdah, compared message by message
 # make storm   a million transactions of a thousand tenants with everything going wrong: rows of others must be 0
 
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test bench lint fmt clean deps fmt-check unit e2e architecture fuzz release storm
+.PHONY: demo test bench lint fmt clean deps fmt-check unit e2e architecture fuzz release storm soak
 
 demo:
 	scripts/install-deps.sh --demo
@@ -59,6 +60,10 @@ bench: deps release
 storm: deps release
 	HOWDAH_BIN=$(abspath $(TARGET))/release/howdah HOWDAH_STORM=$(or $(HOWDAH_STORM),1000000) \
 		$(CARGO) test --test e2e tenants::storm -- --nocapture
+
+soak: deps release
+	HOWDAH_BIN=$(abspath $(TARGET))/release/howdah HOWDAH_SOAK=$(or $(HOWDAH_SOAK),100000) \
+		$(CARGO) test --test e2e sessions::random_sessions_are_the_same_through -- --nocapture --test-threads=1
 
 clean:
 	$(CARGO) clean

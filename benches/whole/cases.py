@@ -2,6 +2,7 @@
 
 import time
 
+import listen
 import proc
 import tenants
 import wire
@@ -179,6 +180,7 @@ CASES = {
     "stream": Stream,
     "statements": Statements,
     **tenants.CASES,
+    **listen.CASES,
 }
 GROUPS = {
     "latency1": ["latency1-simple", "latency1-prepared"],

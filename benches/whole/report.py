@@ -91,6 +91,12 @@ ROWS = (
     ),
     Row("noisy", "quiet_ms", "p99 of a small tenant alone, ms", "pgbouncer", 2),
     Row("noisy", "beside_ms", "p99 beside a tenant with 100 clients, ms", "pgbouncer", 2, most=15, unit="ms"),
+    Row("listen", "kib_resting", "memory per resting client of 10,000, KiB", "", 2),
+    Row("listen", "kib_per_client", "memory per listening client of 10,000, KiB", "", 2, most=6, unit="KiB"),
+    Row("listen", "kib_after", "the same after nine notifications to all, KiB", "", 2),
+    Row("listen", "listens_s", "LISTENs to two channels a second, 50 at a time", "", 0),
+    Row("listen", "all_ms", "a NOTIFY has reached 10,000 listeners, median, ms", "", 1, most=100, unit="ms"),
+    Row("listen", "worst_ms", "the slowest of nine, ms", "", 1),
     Row("noisy", "growth", "p99 beside it : alone", "pgbouncer", 2, most=5),
 )
 

@@ -23,7 +23,7 @@ PASSWORD = "a-benchmark-only"
 DATABASE = "bench"
 POOL = 20
 PREPARED = 200
-MAX_CLIENTS = 6000
+MAX_CLIENTS = 11_000
 
 ORDERS_EACH = 25_000
 TENANTS = ("t0", "t1", "t2", "t3")

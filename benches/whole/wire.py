@@ -26,7 +26,7 @@ def _complain(body):
     raise Failed(f"error {code}: {text}")
 
 
-def _until_ready(sock):
+def until_ready(sock):
     """Reads small messages up to ReadyForQuery; returns the number of rows."""
     buffer, rows = bytearray(), 0
     while True:
@@ -69,7 +69,7 @@ def open_clients(port, user, database, count, wave=50):
             for sock in fresh:
                 sock.sendall(_startup(user, database))
             for sock in fresh:
-                _until_ready(sock)
+                until_ready(sock)
             ask(fresh)
     except BaseException:
         close(clients)
@@ -77,12 +77,16 @@ def open_clients(port, user, database, count, wave=50):
     return clients
 
 
+def send_query(sock, sql):
+    sock.sendall(_query(sql))
+
+
 def ask(clients):
     """One query on each of these clients, all at once."""
     for sock in clients:
         sock.sendall(_query("SELECT 1"))
     for sock in clients:
-        if _until_ready(sock) != 1:
+        if until_ready(sock) != 1:
             raise Failed("SELECT 1 did not answer with one row")
 
 
@@ -118,7 +122,7 @@ def prepare_many(port, user, database, count, batch=50):
             frames += _frame(b"B", b"\0" + name + b"\0\0\0\0\0\0") + _frame(b"E", b"\0\0\0\0\0")
             frames += _frame(b"C", b"S" + name)
         sock.sendall(bytes(frames) + _frame(b"S", b""))
-        rows = _until_ready(sock)
+        rows = until_ready(sock)
         if rows != min(batch, count - first):
             raise Failed(f"{rows} rows instead of {batch}")
     sock.close()

@@ -186,6 +186,7 @@ async fn go_down(house: &Arc<House>, gently: bool, signals: &mut Signals) {
         }
     };
     let _ = tokio::time::timeout(GOODBYE, gone).await;
+    house.shared.close();
     for pool in house.pools.all() {
         pool.shut();
     }

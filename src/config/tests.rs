@@ -424,7 +424,7 @@ fn secrets_are_masked_wherever_the_mistake_is() {
         "[users.x]\npasswd = \"\"\"\nhunter2\"\"\"",
         "[users.x]\npassword = [\"hunter2\"]",
         "[users.x]\npassword.x = \"hunter2\"",
-        "[users.x]\nport = \"hunter2\"\npassword = \"x\"\npin = \"hunter2\"",
+        "[users.x]\nport = \"hunter2\"\npassword = \"x\"\npincode = \"hunter2\"",
         "[users]\nx = \"hunter2\"",
         "users = \"hunter2\"",
         "password = \"hunter2\"",

@@ -38,6 +38,10 @@ pub struct Metrics {
     pub accept_failures: IntCounter,
     replication: IntGaugeVec,
     replications: IntCounterVec,
+    listening_clients: IntGaugeVec,
+    listening_channels: IntGaugeVec,
+    notifications: IntCounterVec,
+    listen_reconnects: IntCounterVec,
     servers: IntGaugeVec,
     waiting: IntGaugeVec,
     connects: IntCounterVec,
@@ -70,6 +74,19 @@ pub struct PoolMetrics {
     transactions: IntCounter,
     wait: Histogram,
     transaction: Histogram,
+}
+
+/// The handles of one database's listening connection.
+#[derive(Clone, Debug)]
+pub struct ListenMetrics {
+    /// Clients that listen.
+    pub clients: IntGauge,
+    /// Channels that are listened to.
+    pub channels: IntGauge,
+    /// Notifications passed on.
+    pub delivered: IntCounter,
+    /// Times that the connection was made again.
+    pub reconnects: IntCounter,
 }
 
 /// How long one transaction took, and what of it was waiting. (The statement's phases come with the full
@@ -125,6 +142,24 @@ impl Metrics {
                 "Replication connections that were opened.",
                 &["database"],
             )?,
+            listening_clients: IntGaugeVec::new(
+                Opts::new("howdah_listening_clients", "Clients that listen on a shared connection."),
+                &["database"],
+            )?,
+            listening_channels: IntGaugeVec::new(
+                Opts::new("howdah_listening_channels", "Channels that the shared connection listens to."),
+                &["database"],
+            )?,
+            notifications: counters(
+                "howdah_notifications_total",
+                "Notifications passed on to a client that listens.",
+                &["database"],
+            )?,
+            listen_reconnects: counters(
+                "howdah_listen_reconnects_total",
+                "Times that the shared listening connection was lost and made again.",
+                &["database"],
+            )?,
             servers: IntGaugeVec::new(
                 Opts::new("howdah_pool_server_connections", "Server connections by what they do."),
                 &["database", "user", "state"],
@@ -164,7 +199,7 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 18] = [
+        let all: [Box<dyn prometheus::core::Collector>; 22] = [
             Box::new(self.clients.clone()),
             Box::new(self.logins.clone()),
             Box::new(self.logged_in.clone()),
@@ -174,6 +209,10 @@ impl Metrics {
             Box::new(self.accept_failures.clone()),
             Box::new(self.replication.clone()),
             Box::new(self.replications.clone()),
+            Box::new(self.listening_clients.clone()),
+            Box::new(self.listening_channels.clone()),
+            Box::new(self.notifications.clone()),
+            Box::new(self.listen_reconnects.clone()),
             Box::new(self.servers.clone()),
             Box::new(self.waiting.clone()),
             Box::new(self.connects.clone()),
@@ -217,6 +256,17 @@ impl Metrics {
         let open = self.replication.with_label_values(&[database]);
         open.inc();
         ReplicationMetric(open)
+    }
+
+    /// The handles for the listening connection of a database.
+    pub fn listen(&self, database: &str) -> ListenMetrics {
+        let labels = [database];
+        ListenMetrics {
+            clients: self.listening_clients.with_label_values(&labels),
+            channels: self.listening_channels.with_label_values(&labels),
+            delivered: self.notifications.with_label_values(&labels),
+            reconnects: self.listen_reconnects.with_label_values(&labels),
+        }
     }
 
     /// The text exposition format, version 0.0.4.

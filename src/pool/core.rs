@@ -48,6 +48,8 @@ pub struct Want {
     pub worker: usize,
     /// The client may have left traces on a connection, and wants that one if it rests.
     pub has_traces: bool,
+    /// It wants the connection that it used last, if that rests and nobody has used it since.
+    pub last: bool,
     /// Its [`crate::session::Settings::id`].
     pub settings: u64,
     /// Whose transaction it is.

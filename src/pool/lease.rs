@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::core::Pool;
+use super::core::{Pool, Want};
 use crate::backend::Backend;
 use crate::ids::PinMode;
 use crate::session::left_behind;
@@ -38,10 +38,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(pool: Arc<Pool>, mut backend: Box<Backend>, worker: usize) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, mut backend: Box<Backend>, want: &Want) -> Self {
         // A socket that stays with another worker's reactor works, but each of its wake-ups crosses threads.
-        if let Err(error) = backend.move_to(worker) {
+        if let Err(error) = backend.move_to(want.worker) {
             tracing::warn!(pool = %pool.key(), %error, "a server socket could not be moved");
+        }
+        if backend.last_client.replace(want.client).is_some_and(|last| last != want.client) {
+            backend.session.change_hands();
         }
         let kind = pool.lease_kind();
         Self { pool, backend: Some(backend), kind }

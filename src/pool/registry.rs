@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::core::{Pool, PoolConfig};
+use crate::backend::Connecting;
 use crate::ids::{BackendId, PoolKey};
 
 /// `max_db_connections`: one bound for all pools of a database.
@@ -46,6 +47,25 @@ pub struct DatabasePlace {
 impl Drop for DatabasePlace {
     fn drop(&mut self) {
         self.limit.give();
+    }
+}
+
+impl Pool {
+    /// A place for a server connection of this pool's kind that is in no pool, as [`Registry::place`] gives it. `None`
+    /// also when it would be the only one: nobody could use the database then.
+    pub fn place(&self) -> Option<DatabasePlace> {
+        let max = self.settings().max_db_connections;
+        if max.is_some_and(|max| max < 2) {
+            return None;
+        }
+        let limit = Arc::clone(&self.limit);
+        let taken = limit.take(max) || (limit.make_room(None) && limit.take(max));
+        taken.then(|| DatabasePlace { limit })
+    }
+
+    /// Makes a connection as this pool's are, which is in no pool. Whoever asks has a place for it.
+    pub fn connect(&self, worker: usize) -> Connecting {
+        self.config.connector.connect(next_id(&self.ids), worker)
     }
 }
 

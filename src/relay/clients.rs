@@ -26,6 +26,10 @@ pub(super) enum Wish {
     Drain = 2,
     /// End now.
     End = 4,
+    /// Something came for a client that listens, or what it waits for is done.
+    Mail = 8,
+    /// Too much waits for a client that listens.
+    Full = 16,
 }
 
 /// The session was woken for a wish, and its waker is used up.
@@ -75,7 +79,7 @@ impl ClientHandle {
         self.secret.get(..usize::from(self.secret_len)).unwrap_or_default()
     }
 
-    fn wish(&self, wish: Wish) {
+    pub(super) fn wish(&self, wish: Wish) {
         self.wishes.fetch_or(wish as u8 | WOKEN, Ordering::AcqRel);
         self.waker.wake();
     }
@@ -103,6 +107,17 @@ impl ClientHandle {
     pub(super) fn take_cancel(&self) -> bool {
         self.has_wish(Wish::Cancel)
             && self.wishes.fetch_and(!(Wish::Cancel as u8), Ordering::AcqRel) & Wish::Cancel as u8 != 0
+    }
+
+    /// True when something came since this was asked last.
+    pub(super) fn take_mail(&self) -> bool {
+        self.has_wish(Wish::Mail)
+            && self.wishes.fetch_and(!(Wish::Mail as u8), Ordering::AcqRel) & Wish::Mail as u8 != 0
+    }
+
+    /// Not all of what came was taken.
+    pub(super) fn leave_mail(&self) {
+        self.wishes.fetch_or(Wish::Mail as u8, Ordering::AcqRel);
     }
 
     pub(super) fn set_waiting(&self) {

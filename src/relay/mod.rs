@@ -15,11 +15,14 @@
 //!   bounded, whatever its length.
 //! - No transaction begins before its tenant is in force in the client's session; it changes only while no
 //!   transaction has run a statement.
+//! - A client that only listens holds no server connection; notifications come in the server's order, and never in
+//!   the middle of a transaction.
 //! - However a session ends, its server connection is brought to rest or closed.
 
 mod buffer;
 mod clients;
 mod deadline;
+mod listen;
 mod messages;
 mod own;
 mod pinned;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::buffer;
 use super::clients::{ClientHandle, Wish};
 use super::deadline::{Deadline, Phase};
+use super::listen::Listener;
 use super::own::OwnBatch;
 use super::shared::Shared;
 use super::tenant::Tenancy;
@@ -110,6 +111,8 @@ pub(super) struct Session {
     pub(super) tenancy: Option<Box<Tenancy>>,
     /// Statements of the extended protocol about Howdah's own settings; `None` until there are any.
     pub(super) own: Option<Box<OwnBatch>>,
+    /// It listens, or is about to; `None` for most.
+    pub(super) listener: Option<Box<Listener>>,
 }
 
 impl Session {
@@ -140,6 +143,7 @@ impl Session {
             let blocked = self.flush_client(cx)?.is_pending();
             let mut moved = self.poll_waiting(cx)?;
             moved |= self.poll_resolving(cx)?;
+            moved |= self.poll_listening()?;
             if self.flush_server(cx)? {
                 // There may be room again for what was kept back.
                 moved = true;
@@ -168,7 +172,7 @@ impl Session {
             return Ok(());
         }
         let at_rest = match &self.stage {
-            Stage::Resting => self.streaming == 0,
+            Stage::Resting => self.streaming == 0 && !self.waits_for_hub(),
             Stage::Waiting(_) => false,
             // Session mode: the connection is the client's, but nothing runs on it.
             Stage::Leased(lease) => lease.kind() != Kind::Transaction && lease.is_reusable(),
@@ -189,11 +193,12 @@ impl Session {
     }
 
     /// Asks for a connection for the frame that is next. False when it is not there yet.
-    pub(super) fn acquire(&mut self) -> Result<bool, PgError> {
+    pub(super) fn acquire(&mut self, frame: &[u8]) -> Result<bool, PgError> {
         let want = Want {
             client: self.handle.id,
             worker: self.worker,
             has_traces: self.has_traces,
+            last: self.front.prefers_last(frame),
             settings: self.front.settings().id(),
             share: self.tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share()),
             strict: self.tenancy.as_ref().is_some_and(|tenancy| tenancy.is_strict()),
@@ -347,7 +352,7 @@ impl Session {
 
     /// True while the client's frames must not be judged.
     pub(super) fn holds(&self) -> bool {
-        if self.is_resolving() {
+        if self.is_resolving() || self.waits_for_hub() {
             return true;
         }
         match &self.stage {
@@ -359,8 +364,9 @@ impl Session {
 
     /// Gives the connection back if the transaction is over.
     pub(super) fn release(&mut self) -> Result<(), End> {
+        let keeps = self.keeps_for_listening();
         let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
-        if self.preparing != Preparing::Done || self.streaming > 0 {
+        if self.preparing != Preparing::Done || self.streaming > 0 || keeps {
             return Ok(());
         }
         let backend = &mut **lease;
@@ -435,6 +441,7 @@ impl Session {
         self.shared.clients.remove(&self.handle);
         self.handle.set_idle();
         self.handle.set_pinned(Leaves::NOTHING);
+        self.leave_listening();
         let session_mode = matches!(&self.stage, Stage::Leased(lease) if lease.kind() != Kind::Transaction);
         match std::mem::replace(&mut self.stage, Stage::Resting) {
             Stage::Leased(mut lease) => {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clients::Clients;
+use super::listen::Hubs;
 use super::tenants::Tenants;
 use crate::observe::Metrics;
 use crate::pool::Interner;
@@ -22,6 +23,8 @@ pub struct Shared {
     pub slow: Option<Duration>,
     /// Tenants in use; `None` without tenancy.
     pub tenants: Option<Arc<Tenants>>,
+    /// Who listens to what.
+    pub(super) hubs: Hubs,
     draining: AtomicBool,
 }
 
@@ -31,6 +34,7 @@ impl Shared {
         Arc::new(Self {
             clients: Clients::default(),
             interner: Interner::default(),
+            hubs: Hubs::new(metrics.clone()),
             metrics,
             slow,
             tenants,
@@ -42,6 +46,11 @@ impl Shared {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.clients.drain();
+    }
+
+    /// All sessions have ended: what was kept for them ends too.
+    pub fn close(&self) {
+        self.hubs.close();
     }
 
     /// True after [`Self::drain`].

@@ -368,6 +368,7 @@ impl Session {
         tenancy.valid_until = valid_until;
         tenancy.said = false;
         self.front.set_gate(Arc::clone(pool.gate()));
+        self.listen_in(&pool.key().database);
         self.pool = pool;
         self.front.set_duty(locals, guard, missing);
         Ok(Tenure::Right)

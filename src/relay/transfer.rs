@@ -71,6 +71,10 @@ impl Session {
             Poll::Ready(Err(loss)) => return Err(self.lost(&loss)),
         };
         let chunk = scratch.get(..n).unwrap_or_default();
+        if self.listener.is_some() {
+            self.collect();
+        }
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(false) };
         buffer::lend(&mut self.out.bytes);
         match lease.feed(&mut self.front, chunk, &mut self.out.bytes) {
             Ok(run) => self.pass_on(cx, chunk.get(run).unwrap_or_default())?,
@@ -78,6 +82,7 @@ impl Session {
         }
         self.heal()?;
         self.prepared()?;
+        self.settle_listening();
         // Before the client's next frames: they may need other settings on it (after a DISCARD ALL).
         self.release()?;
         self.continue_client()?;
@@ -240,6 +245,9 @@ impl Session {
                 }
             };
             if verdict == Verdict::Wait {
+                if self.listen_first() {
+                    continue;
+                }
                 if let Stage::Leased(lease) = &self.stage
                     && lease.session.is_preparing()
                 {
@@ -263,7 +271,7 @@ impl Session {
                 Verdict::Terminate => return Err(End::Terminated),
                 Verdict::NeedServer => {
                     self.streaming = 0;
-                    match self.acquire() {
+                    match self.acquire(frame) {
                         Ok(true) => continue,
                         Ok(false) => return Ok(false),
                         Err(error) => {

@@ -18,7 +18,7 @@ use crate::ids::ClientId;
 use crate::net::Stream;
 use crate::pool::{Acquire, Lease, Pool, Share, Want, Welcome};
 use crate::session::{ClientSession, Mode, Settings};
-use crate::wire::{self, ErrorFields, PgError, Severity};
+use crate::wire::{self, ErrorFields, Parameters, PgError, Severity};
 
 /// What a session is started with, beside its client.
 pub struct Host<'a> {
@@ -84,7 +84,7 @@ pub async fn serve(id: ClientId, client: LoggedIn, host: &Host<'_>) -> Result<()
     let tenancy = tenancy
         .map(|(tenants, identity)| Tenancy::new(Arc::clone(tenants), user, Arc::clone(host.pool), identity));
     match admit(id, secret_len, &settings, tenancy, host, &mut pending).await {
-        Ok((place, tenancy, pool)) => {
+        Ok(Admitted { place, tenancy, settings, pool }) => {
             if stream.write_all(&pending).await.is_ok() && stream.flush().await.is_ok() {
                 let mut session = session(stream, early, settings, Arc::clone(&place.handle), pool, host);
                 session.set_tenancy(tenancy);
@@ -104,6 +104,29 @@ pub async fn serve(id: ClientId, client: LoggedIn, host: &Host<'_>) -> Result<()
     }
 }
 
+/// What a client gets that is let in.
+struct Admitted {
+    place: Place,
+    tenancy: Option<Box<Tenancy>>,
+    /// What it asked for, in the server's words.
+    settings: Arc<Settings>,
+    pool: Arc<Pool>,
+}
+
+/// Settings with the values that the server reports for them: `German` is `German, DMY`. What it says later is
+/// compared with them.
+fn as_reported(settings: &Arc<Settings>, known: &Parameters, pool: &Arc<Pool>) -> Arc<Settings> {
+    let mut canonical: Option<Settings> = None;
+    for (name, asked) in settings.iter() {
+        let told = known.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+        let told = told.and_then(|(_, value)| std::str::from_utf8(value).ok());
+        if let Some(told) = told.filter(|told| *told != asked && name != "application_name") {
+            canonical = Some(canonical.as_ref().unwrap_or(settings).with(name, told));
+        }
+    }
+    canonical.map_or_else(|| Arc::clone(settings), |settings| pool.share_settings(settings))
+}
+
 /// Finds places for the client and writes its welcome.
 async fn admit(
     id: ClientId,
@@ -112,7 +135,7 @@ async fn admit(
     tenancy: Option<Box<Tenancy>>,
     host: &Host<'_>,
     pending: &mut Vec<u8>,
-) -> Result<(Place, Option<Box<Tenancy>>, Arc<Pool>), PgError> {
+) -> Result<Admitted, PgError> {
     let place = Place::take(id, secret_len, host.shared, host.max_clients)?;
     let (mut pool, mut tenancy) = (Arc::clone(host.pool), tenancy);
     if let Some(tenancy) = &mut tenancy {
@@ -122,12 +145,13 @@ async fn admit(
         client: id,
         worker: host.worker,
         has_traces: false,
+        last: false,
         settings: 0,
         share: tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share()),
         strict: tenancy.as_ref().is_some_and(|tenancy| tenancy.is_strict()),
     };
-    welcome(&place.handle, settings, &pool, want, pending).await?;
-    Ok((place, tenancy, pool))
+    let known = welcome(&place.handle, settings, &pool, want, pending).await?;
+    Ok(Admitted { place, tenancy, settings: as_reported(settings, &known, &pool), pool })
 }
 
 fn session(
@@ -172,6 +196,7 @@ fn session(
         yielding: false,
         tenancy: None,
         own: None,
+        listener: None,
     }
 }
 
@@ -182,7 +207,7 @@ async fn welcome(
     pool: &Arc<Pool>,
     want: Want,
     out: &mut Vec<u8>,
-) -> Result<(), PgError> {
+) -> Result<Welcome, PgError> {
     // Any plain name is right for application_name, so that it needs no server to say so, and the many
     // values that clients invent for it share one welcome.
     let name = settings
@@ -203,7 +228,7 @@ async fn welcome(
     }
     wire::backend_key_data(out, handle.pid, handle.secret());
     wire::ready_for_query(out, b'I');
-    Ok(())
+    Ok(known)
 }
 
 /// Brings a server connection to these settings, so that the server judges them, and returns what it reports.

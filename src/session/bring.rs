@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::client::{ClientSession, Given, To};
 use super::expect::{Expect, Kind};
-use super::locals::{assignment, identifier};
+use super::locals::{assignment, identifier, survives_text};
 use super::server::ServerSession;
 use super::settings::Settings;
 use super::statement::Statement;
@@ -60,6 +60,8 @@ struct Fused {
 pub(super) struct Changes {
     names: Vec<Box<str>>,
     texts: Vec<Vec<u8>>,
+    /// As text, one of them would mean the same, but look different.
+    inexact: bool,
 }
 
 impl Changes {
@@ -75,9 +77,18 @@ impl Changes {
         u32::try_from(self.texts.len()).unwrap_or(u32::MAX)
     }
 
-    fn is_too_late(&self) -> bool {
-        self.names.iter().any(|name| TOO_LATE.iter().any(|late| name.eq_ignore_ascii_case(late)))
+    /// Ahead of the frame they would do, but not together with it.
+    fn must_go_ahead(&self) -> bool {
+        self.inexact
+            || self.names.iter().any(|name| TOO_LATE.iter().any(|late| name.eq_ignore_ascii_case(late)))
     }
+}
+
+/// The refusal of a statement behind the end of a transaction of the same batch: whether what was set in that holds
+/// is not known yet.
+fn behind_its_end() -> PgError {
+    PgError::error("0A000", "a setting was changed in a transaction that ended in this pipeline")
+        .hint("Send a Sync behind COMMIT or ROLLBACK.")
 }
 
 /// What is done about settings ahead of a frame.
@@ -122,6 +133,7 @@ impl ServerSession {
         for (name, value) in sets {
             let mut text = b"SET SESSION ".to_vec();
             assignment(&mut text, &name, &value);
+            changes.inexact |= !survives_text(&name, &value);
             changes.names.push(name);
             changes.texts.push(text);
         }
@@ -244,12 +256,38 @@ impl Bring {
         }
     }
 
-    /// A frame follows that has found no end of the batch: it must have them again.
-    fn again(&mut self) {
-        if let Some(fused) = self.fused.take_if(|fused| fused.ended) {
-            self.doubt(fused.changes.names);
-            self.owed = true;
+    /// A frame follows that has found no end of the batch: it must have them again, if the transaction is over.
+    fn again(&mut self) -> bool {
+        let Some(fused) = self.fused.take_if(|fused| fused.ended) else { return false };
+        self.owed = true;
+        self.doubt(fused.changes.names);
+        true
+    }
+
+    /// The transaction is being ended, and its client has changed one of them in it.
+    fn ended_with(&self, changed: impl Fn(&str) -> bool) -> bool {
+        let ended = self.fused.as_ref().filter(|fused| fused.ended);
+        ended.is_some_and(|fused| fused.changes.names.iter().any(|name| changed(name)))
+    }
+
+    /// The transaction was committed, and another one followed at once: what is set now.
+    fn settled(&mut self) -> Option<Arc<Settings>> {
+        let fused = self.fused.take_if(|fused| fused.ended && fused.committed)?;
+        self.doubtful.clear();
+        Some(fused.want)
+    }
+
+    /// A transaction is open: a ROLLBACK was one to a savepoint, and that came behind what is on its way.
+    pub(super) fn on_open(&mut self) {
+        if let Some(fused) = self.fused.as_mut().filter(|fused| !fused.ended) {
+            fused.in_doubt = false;
+            fused.rolled_back = false;
         }
+    }
+
+    /// What this one is on the connection is not known.
+    pub(super) fn doubts(&self, name: &str) -> bool {
+        self.doubtful.iter().any(|n| n.eq_ignore_ascii_case(name))
     }
 
     /// What was on its way in a batch that failed and runs again.
@@ -306,7 +344,17 @@ impl ClientSession {
             to.server.doubt = true;
             return Brought::Wait;
         }
-        to.server.bring.again();
+        if let Some(settings) = to.server.bring.settled() {
+            to.server.settings = settings;
+        }
+        if begun && to.server.bring.ended_with(|name| to.server.left.names(name)) {
+            return Brought::Refused(behind_its_end());
+        }
+        let ended = to.server.bring.again();
+        let failed = to.server.status() == b'E' && !(ended && begun);
+        if failed {
+            return Brought::Nothing; // in a failed transaction nothing runs
+        }
         if names && begun {
             return Brought::Refused(behind_others());
         }
@@ -317,8 +365,8 @@ impl ClientSession {
             to.server.preamble_names(self, to.out);
             return Brought::Wait;
         }
-        if !to.server.bring.owed || to.server.status() == b'E' {
-            return Brought::Nothing; // in a failed transaction nothing runs
+        if !to.server.bring.owed {
+            return Brought::Nothing;
         }
         let plan = if names { Plan::Ahead } else { self.plan(tag, given, to.server.status()) };
         let changes = to.server.changes(&self.settings);
@@ -329,7 +377,7 @@ impl ClientSession {
         }
         match plan {
             Plan::Without => Brought::Nothing,
-            Plan::Together if !changes.is_too_late() => Brought::Fuse(changes),
+            Plan::Together if !changes.must_go_ahead() => Brought::Fuse(changes),
             // In a transaction that goes on, they go with it whatever it is.
             _ if begun || to.server.status() == b'T' => Brought::Fuse(changes),
             _ => {
@@ -344,14 +392,23 @@ impl ClientSession {
 
     /// The frame may name a statement that SQL prepared, and those that the server has are not its client's.
     fn names_prepared(&self, tag: u8, given: &Given<'_>, server: &ServerSession) -> bool {
-        if self.sql_prepared == server.sql_prepared || server.status() == b'E' {
+        if self.sql_prepared == server.sql_prepared {
             return false;
         }
-        let named = Leaves::EXECUTES | Leaves::PREPARED;
-        let text = |text: &[u8]| sql::traits(text, self.standard_strings).leaves.has(named);
+        let names = |leaves: Leaves| {
+            leaves.has(Leaves::EXECUTES) || leaves.has(Leaves::PREPARED) && !leaves.has(Leaves::UNREADABLE)
+        };
+        let agree = |name: &[u8]| self.sql_prepared.agree(&server.sql_prepared, name);
+        let text = |text: &[u8]| {
+            names(sql::traits(text, self.standard_strings).leaves)
+                && sql::named_statement(text, self.standard_strings).is_none_or(|name| !agree(&name))
+        };
         let of = |name: &[u8]| match self.statement(name) {
-            Some(statement) => statement.leaves.has(named),
-            None => !name.is_empty(),
+            Some(statement) => {
+                names(statement.leaves)
+                    && wire::c_string(&statement.body).is_none_or(|(query, _)| text(query))
+            }
+            None => !name.is_empty() && !agree(name),
         };
         match tag {
             front::QUERY => text(given.body.strip_suffix(&[0]).unwrap_or(given.body)),

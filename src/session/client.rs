@@ -7,12 +7,13 @@ use super::bring::{Brought, Changes};
 use super::duty::{Duty, is_large_object_call};
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
+use super::listening::Listening;
 use super::pins::PinGate;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
 use super::sql_prepared::SqlStatements;
-use super::statement::{ClientStatements, Intern, Statement};
+use super::statement::{ClientStatements, Intern, Statement, own_name};
 use crate::sql;
 use crate::wire::{self, Malformed, Parameters, PgError, Target, back, front};
 
@@ -66,10 +67,16 @@ pub struct ClientSession {
     pub(super) scope: u64,
     /// Whether it may keep a server connection; `None`: it may.
     pub(super) gate: Option<Arc<PinGate>>,
+    /// It has asked for the state of sequences.
+    pub(super) asks_sequences: bool,
     /// Its `search_path` begins with `pg_temp`: whatever it creates is temporary.
     pub(super) makes_temporary: bool,
     /// What tenancy asks of it; `None` without tenancy.
     pub(super) duty: Option<Box<Duty>>,
+    /// What it listens to; `None` for most.
+    pub(super) listening: Option<Box<Listening>>,
+    /// A text that notifies has gone out in the open transaction.
+    pub(super) notified: bool,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -102,8 +109,11 @@ impl ClientSession {
             sql_prepared: SqlStatements::default(),
             scope: 0,
             gate: None,
+            asks_sequences: false,
             makes_temporary: false,
             duty: None,
+            listening: None,
+            notified: false,
         };
         session.settings_changed();
         session
@@ -194,9 +204,12 @@ impl ClientSession {
         }
     }
 
-    /// An error's body with the client's name in place of Howdah's, where it names a statement.
-    pub(super) fn rename_in(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let (name, own) = self.statements.find_name(body)?;
+    /// An error's body with the client's name in place of Howdah's, where it names a statement: one of the client's,
+    /// or of those that are not there after all.
+    pub(super) fn rename_in(&self, body: &[u8], gone: &[(Box<[u8]>, Arc<Statement>)]) -> Option<Vec<u8>> {
+        let own = own_name(body)?;
+        let gone = || gone.iter().find(|(_, s)| *s.name == *own).map(|(name, _)| &**name);
+        let name = self.statements.find_name(own).or_else(gone)?;
         let at = memchr::memmem::find(body, own)?;
         let mut renamed = body.get(..at)?.to_vec();
         renamed.extend_from_slice(name);
@@ -287,10 +300,13 @@ impl ClientSession {
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| Self::sync(&given, &mut to)),
+            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             _ => {}
+        }
+        if tag == front::BIND && self.bind_listens_first(body) {
+            return Ok(Verdict::Wait);
         }
         let mut changes = None;
         if self.mode != Mode::Exclusive && self.must_bring(to.server) {
@@ -302,24 +318,14 @@ impl ClientSession {
                 Brought::Refused(error) => return Ok(self.fail_in_batch(error, &mut to)),
             }
         }
+        if self.mode != Mode::Exclusive
+            && let Some(verdict) = self.discard_sequences(tag, &given, &mut to)
+        {
+            return Ok(verdict);
+        }
         match tag {
             front::QUERY => return self.query(&given, changes, &mut to),
-            front::FUNCTION_CALL => {
-                if let Some(changes) = changes {
-                    self.bring_with_call(changes, &mut to);
-                }
-                if self.duty.is_some()
-                    && let Some(verdict) = self.call_with_duty(&given, &mut to)
-                {
-                    return Ok(verdict);
-                }
-                if self.mode != Mode::Exclusive && !is_large_object_call(given.body) {
-                    to.server.leave(sql::Leaves::ANYTHING); // only the server knows which function that is
-                }
-                to.server.replay_ok = false;
-                to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
-                return Ok(Verdict::Forward);
-            }
+            front::FUNCTION_CALL => return Ok(self.call(&given, changes, &mut to)),
             front::COPY_DATA => return Ok(Verdict::Forward),
             front::COPY_DONE | front::COPY_FAIL => {
                 to.server.copy_in = false;
@@ -363,14 +369,37 @@ impl ClientSession {
             front::BIND => self.bind(&given, &mut to),
             front::DESCRIBE => self.describe(&given, &mut to),
             front::CLOSE => self.close(&given, &mut to),
-            _ => {
-                if self.watches_portals(to.server) {
-                    to.server.step_portal(body);
-                }
-                to.server.push(Expect::new(Kind::Execute, true), to.replies);
-                self.ask_again(&given, &mut to)
-            }
+            _ => self.execute(&given, &mut to),
         }
+    }
+
+    fn call(&mut self, given: &Given<'_>, changes: Option<Changes>, to: &mut To<'_>) -> Verdict {
+        if let Some(changes) = changes {
+            self.bring_with_call(changes, to);
+        }
+        if self.duty.is_some()
+            && let Some(verdict) = self.call_with_duty(given, to)
+        {
+            return verdict;
+        }
+        if self.mode != Mode::Exclusive && !is_large_object_call(given.body) {
+            // Only the server knows which function that is.
+            to.server.leave(sql::Leaves::ANYTHING | sql::Leaves::DRAWS);
+        }
+        to.server.replay_ok = false;
+        to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+        self.hold_behind(to.server);
+        Verdict::Forward
+    }
+
+    fn execute(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        if self.watches_portals(to.server) {
+            to.server.step_portal(given.body);
+        }
+        let mut entry = Expect::new(Kind::Execute, true);
+        entry.steps = to.server.execute_steps(given.body);
+        to.server.push(entry, to.replies);
+        self.ask_again(given, to)
     }
 
     /// What statements its portals run must be known.
@@ -422,7 +451,7 @@ impl ClientSession {
         Ok(())
     }
 
-    fn sync(given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+    fn sync(&self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if to.server.copy_in {
             // Postgres ignores it there, and sends no ReadyForQuery for it.
             return Verdict::Ignore;
@@ -435,6 +464,7 @@ impl ClientSession {
         to.server.lexical |= std::mem::take(&mut to.server.lexical_batch);
         to.server.ahead.end_batch(false);
         to.server.push(Expect::new(Kind::Sync, true), to.replies);
+        self.hold_behind(to.server);
         Verdict::Forward
     }
 
@@ -467,6 +497,10 @@ impl ClientSession {
         if let Err(error) = self.judge_pins(traits.leaves, to.server) {
             return Ok(self.fail_query(error, to));
         }
+        // With settings of its own it cannot wait: the frame and they are one.
+        if changes.is_none() && self.query_listens_first(text, &traits) {
+            return Ok(Verdict::Wait);
+        }
         if self.duty.is_some()
             && let Some(verdict) = self.query_with_duty(text, &traits, given, &mut changes, to)
         {
@@ -482,6 +516,9 @@ impl ClientSession {
             return Ok(self.deallocate_simple(&which.name(), to));
         }
         let mut entry = Expect::new(Kind::Query, true);
+        if given.whole {
+            entry.steps = self.announce(text, &traits);
+        }
         let mut verdict = Verdict::Forward;
         if given.whole
             && let Some(edits) = self.edits(text, &traits, changes.as_ref(), None, to.server)
@@ -521,6 +558,7 @@ impl ClientSession {
         // It ends the implicit transaction of frames before it, like a Sync.
         to.server.unsynced = false;
         to.server.push(entry, to.replies);
+        self.hold_behind(to.server);
     }
 
     /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so

@@ -19,6 +19,8 @@ impl ServerSession {
             self.unsynced |= !self.expect.iter().any(|e| e.kind == Kind::Sync);
         }
         self.copy_in = end.is_none();
+        // What holds frames back until the batch is answered must not hold the data back that it waits for.
+        self.barrier &= !self.copy_in;
         self.doubt &= self.owes_batch();
     }
 }

@@ -1,9 +1,10 @@
 //! What is put into the text of a simple query, and where: settings that are brought, the locals of a transaction,
-//! and what a session asked for at its start behind a RESET of it.
+//! what a session asked for at its start behind a RESET of it, and the disguise of LISTEN.
 
 use std::sync::Arc;
 
 use super::bring::Changes;
+use super::channels::{UN, listens};
 use super::client::ClientSession;
 use super::locals::{Insert, Locals, assignment};
 use super::server::ServerSession;
@@ -70,7 +71,8 @@ impl ClientSession {
     ) -> Option<Edits> {
         let resets = traits.leaves.has(Leaves::RESETS) && !self.startup.is_empty();
         let under_way = server.bring.is_under_way() && traits.statements > 1;
-        if changes.is_none() && !resets && !under_way {
+        let listens = listens(text, traits, self.standard_strings);
+        if changes.is_none() && !resets && !under_way && listens.is_empty() {
             return match locals {
                 Some((locals, [(0, 0)])) => Some(Edits::front(locals)),
                 Some((_, [])) | None => None,
@@ -85,11 +87,18 @@ impl ClientSession {
             self.behind_ends(text, server, &mut pieces);
         }
         if resets {
-            self.behind_resets(text, &mut pieces);
+            self.behind_resets(text, server.status() != b'I', &mut pieces);
         }
         if let Some((locals, places)) = locals {
             pieces.extend(locals_at(locals, places));
         }
+        // Last, so that it stands at its word.
+        pieces.extend(listens.into_iter().map(|at| Piece {
+            at,
+            before: 0,
+            statements: 0,
+            text: UN.to_vec(),
+        }));
         pieces.sort_by_key(|piece| piece.at); // stable: in one place, in this order
         (!pieces.is_empty()).then(|| self.sealed(text, pieces))
     }
@@ -112,7 +121,10 @@ impl ClientSession {
         let Some((prefix, statements)) = server.bring.prefix() else { return };
         let mut ended = false;
         for (n, part) in sql::parts(text, self.standard_strings).enumerate() {
-            if std::mem::replace(&mut ended, matches!(part.class, Class::End | Class::Chain)) {
+            let rest = text.get(part.start..).unwrap_or_default();
+            let ends = matches!(part.class, Class::End | Class::Chain)
+                && (server.status() == b'E' || rolls_back(rest));
+            if std::mem::replace(&mut ended, ends) {
                 let before = u32::try_from(n).unwrap_or(u32::MAX);
                 pieces.push(Piece { at: part.start, before, statements, text: prefix.clone() });
             }
@@ -120,13 +132,15 @@ impl ClientSession {
     }
 
     /// RESET goes back to what the client asked for when it connected, and not to what Howdah did.
-    fn behind_resets(&self, text: &[u8], pieces: &mut Vec<Piece>) {
+    fn behind_resets(&self, text: &[u8], in_block: bool, pieces: &mut Vec<Piece>) {
         let parts: Vec<_> = sql::parts(text, self.standard_strings).collect();
         for (n, part) in parts.iter().enumerate() {
             let end = parts.get(n + 1).map(|next| next.start);
             let statement = text.get(part.start..end.unwrap_or(text.len())).unwrap_or_default();
             let asked = self.asked_again(statement);
-            if asked.is_empty() {
+            // SET LOCAL alone and outside of a transaction does nothing but warn.
+            let idle = parts.len() == 1 && !in_block && sql::is_local(statement, self.standard_strings);
+            if asked.is_empty() || idle {
                 continue;
             }
             let mut added = Vec::new();
@@ -155,8 +169,15 @@ impl ClientSession {
         let Some(touched) = sql::touched(statement, self.standard_strings) else { return Vec::new() };
         let reset =
             |name: &str| touched.reset_all || touched.names.iter().any(|n| n.eq_ignore_ascii_case(name));
-        sets(&self.startup, reset)
+        let set: &[u8] =
+            if sql::is_local(statement, self.standard_strings) { b"SET LOCAL " } else { b"SET SESSION " };
+        sets(set, &self.startup, reset)
     }
+}
+
+/// A statement that ends a transaction is not COMMIT or END.
+fn rolls_back(statement: &[u8]) -> bool {
+    !matches!(statement.first().map(u8::to_ascii_lowercase), Some(b'c' | b'e'))
 }
 
 fn locals_at(locals: &Locals, places: &[Place]) -> Vec<Piece> {
@@ -166,11 +187,11 @@ fn locals_at(locals: &Locals, places: &[Place]) -> Vec<Piece> {
     places.iter().map(piece).collect()
 }
 
-fn sets(settings: &Settings, which: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
-    let set = |(name, value): (&str, &str)| {
-        let mut text = b"SET SESSION ".to_vec();
+fn sets(set: &[u8], settings: &Settings, which: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
+    let text = |(name, value): (&str, &str)| {
+        let mut text = set.to_vec();
         assignment(&mut text, name, value);
         text
     };
-    settings.iter().filter(|(name, _)| which(name)).map(set).collect()
+    settings.iter().filter(|(name, _)| which(name)).map(text).collect()
 }

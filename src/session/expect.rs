@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::channels::Steps;
 use super::locals::Insert;
 use super::statement::Statement;
 use crate::wire::PgError;
@@ -58,12 +59,16 @@ pub struct Expect {
     pub error: Option<Box<PgError>>,
     /// Bytes of the batch's replay buffer that are answered once this is.
     pub replay_end: usize,
-    /// Statements that were put into a simple query's text.
+    /// What was put into a simple query's text, or into that of a Parse.
     pub(super) inserts: Option<Arc<[Insert]>>,
     /// Statements of a simple query that are done, those put in included.
     pub(super) done: u32,
+    /// What its text says about channels and savepoints.
+    pub(super) steps: Option<Box<Steps>>,
     /// A query of the slow path, ahead of the client's statement or behind it.
     pub(super) aside: bool,
+    /// It is a DISCARD SEQUENCES of Howdah's own, ahead of a client's frame.
+    pub(super) discards: bool,
     /// It asks what is left in the session: its rows are read.
     pub(super) probes: bool,
 }
@@ -80,7 +85,9 @@ impl Expect {
             replay_end: 0,
             inserts: None,
             done: 0,
+            steps: None,
             aside: false,
+            discards: false,
             probes: false,
         }
     }

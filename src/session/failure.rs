@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client::ClientSession;
 use super::expect::{Expect, Kind, Undo};
+use super::locals::Insert;
 use super::position::{framed, moved_position};
 use super::server::{Action, ServerSession, Violation};
 use super::statement::Statement;
@@ -26,6 +27,10 @@ impl ServerSession {
                 self.slow_failed(framed(back::ERROR, body));
                 return Ok(Action::Swallow);
             }
+            if head.discards {
+                self.sequences_kept();
+                return Ok(Action::Swallow);
+            }
             if head.probes {
                 self.probe_error();
                 return Ok(Action::Swallow);
@@ -35,7 +40,8 @@ impl ServerSession {
             if let Some(undo) = undo.filter(|undo| matches!(**undo, Undo::Define(..))) {
                 client.undo(&undo);
             }
-            return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes())));
+            let inserts = self.expect.front().and_then(|head| head.inserts.clone());
+            return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes()), inserts.as_deref()));
         }
         let stale = self.curable(&fields);
         let Some(head) = self.expect.pop_front() else {
@@ -49,7 +55,7 @@ impl ServerSession {
             self.healing = Some(statement);
             return Ok(Action::Swallow);
         }
-        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes())))
+        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes()), head.inserts.as_deref()))
     }
 
     /// The statement to prepare again, if this error says that it is stale and the batch can run again.
@@ -75,6 +81,7 @@ impl ServerSession {
             (Some(statement), _) if used && is_stale_plan(fields) => self.stale.push(Arc::clone(statement)),
             _ => {}
         }
+        self.note_undefined(head);
         match head.undo.as_deref() {
             // A Parse drops the unnamed statement before it fails; but the client has its own yet, if the Parse
             // was ours.
@@ -88,6 +95,9 @@ impl ServerSession {
 
     /// The server ignores all frames of this batch up to its Sync: nothing of them happened.
     fn skip_batch(&mut self, client: &mut ClientSession) {
+        if std::mem::take(&mut self.discards_in_batch) {
+            self.sequences_kept();
+        }
         let sync = self.expect.iter().position(|e| e.kind == Kind::Sync);
         self.discarding = sync.is_none();
         if self.discarding {
@@ -98,7 +108,9 @@ impl ServerSession {
         }
         let skipped = sync.unwrap_or(self.expect.len());
         let mut unnamed = None;
-        for entry in self.expect.drain(..skipped).rev() {
+        let skipped: Vec<Expect> = self.expect.drain(..skipped).collect();
+        for entry in skipped.into_iter().rev() {
+            self.note_undefined(&entry);
             if let (Kind::Parse | Kind::Close, Some(statement)) = (entry.kind, entry.statement) {
                 // Frames of later batches may have prepared it or not: close it, and know that it is not there.
                 self.statements.remove(statement.id);
@@ -112,6 +124,22 @@ impl ServerSession {
         }
         if let Some(before) = unnamed {
             self.undo_unnamed(client, before);
+        }
+    }
+
+    /// A name is closed while answers to frames that use it are to come.
+    pub(super) fn note_closed(&mut self, name: &[u8], statement: &Arc<Statement>) {
+        if !self.expect.is_empty() {
+            self.undefined.push((name.into(), Arc::clone(statement)));
+        }
+    }
+
+    /// A name is not defined after all: errors about it must still show it, and not Howdah's.
+    fn note_undefined(&mut self, entry: &Expect) {
+        if let (Some(Undo::Undefine(name)), Some(statement)) = (entry.undo.as_deref(), &entry.statement)
+            && !self.expect.is_empty()
+        {
+            self.undefined.push((name.clone(), Arc::clone(statement)));
         }
     }
 
@@ -154,13 +182,22 @@ impl ServerSession {
         self.unnamed = None; // not known any more
     }
 
-    fn shown_error(&mut self, client: &ClientSession, body: &[u8], replaced: Option<Vec<u8>>) -> Action {
+    fn shown_error(
+        &mut self,
+        client: &mut ClientSession,
+        body: &[u8],
+        replaced: Option<Vec<u8>>,
+        inserts: Option<&[Insert]>,
+    ) -> Action {
         if self.preparing {
             self.preamble_error = Some(framed(back::ERROR, body));
             return Action::Swallow;
         }
         self.answered = true;
         self.rolled_back = true;
+        if let Some(listening) = client.listening() {
+            listening.failed();
+        }
         self.left.undone = true;
         self.bring.on_error();
         if let Some(bytes) = replaced {
@@ -170,9 +207,8 @@ impl ServerSession {
         if body.last() != Some(&0) {
             return Action::Pass;
         }
-        let inserts = self.expect.front().and_then(|head| head.inserts.as_deref());
         let moved = inserts.and_then(|inserts| moved_position(body, inserts));
-        match client.rename_in(moved.as_deref().unwrap_or(body)).or(moved) {
+        match client.rename_in(moved.as_deref().unwrap_or(body), &self.undefined).or(moved) {
             Some(body) => Action::Replace(framed(back::ERROR, &body)),
             None => Action::Pass,
         }

@@ -77,6 +77,7 @@ impl ClientSession {
         }
         edits.write(to.out, text, Some(&*locals));
         let mut entry = Expect::new(Kind::Query, true);
+        entry.steps = self.announce(text, traits);
         entry.inserts = Some(edits.inserts());
         self.push_query(entry, text, traits, to);
         Some(Verdict::Rewritten(given.len))

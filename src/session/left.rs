@@ -39,13 +39,20 @@ impl ServerSession {
         self.left.leaves |= leaves;
         self.left.all |= leaves.has(Leaves::UNREADABLE);
         self.taint(leaves.any());
+        self.note_draws(leaves);
+    }
+
+    /// Settings for the transaction only matter while others are on their way: the server reports both.
+    fn notes_locals(&self, leaves: Leaves) -> bool {
+        leaves.has(Leaves::LOCALS) && self.bring.is_under_way()
     }
 
     fn leave_settings(&mut self, touched: Option<&sql::Touched>, leaves: Leaves) {
         self.left.all |= leaves.has(Leaves::RESETS);
         let Some(touched) = touched else { return };
-        self.left.unreadable |= touched.unknown;
         self.left.reset_all |= touched.reset_all;
+        self.left.unreadable |=
+            touched.unknown && leaves.has(Leaves::SETTINGS) && !leaves.has(Leaves::LISTED);
         self.left.all |= touched.unknown || touched.reset_all || touched.dynamic;
         for name in &touched.names {
             if !self.left.names.contains(name) {
@@ -61,7 +68,7 @@ impl ServerSession {
 
 impl ClientSession {
     /// A text goes out.
-    pub(super) fn note_text(&self, text: &[u8], mut leaves: Leaves, server: &mut ServerSession) {
+    pub(super) fn note_text(&mut self, text: &[u8], mut leaves: Leaves, server: &mut ServerSession) {
         if self.makes_temporary {
             leaves |= Leaves::TEMPORARY;
         }
@@ -69,7 +76,8 @@ impl ClientSession {
             return;
         }
         server.leave(leaves);
-        if leaves.has(Leaves::SETTINGS) {
+        self.note_sequences(leaves);
+        if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             let touched = sql::touched(text, self.standard_strings);
             server.leave_settings(touched.as_deref(), leaves);
         }
@@ -77,7 +85,7 @@ impl ClientSession {
     }
 
     /// A statement is about to run.
-    pub(super) fn note_use(&self, statement: &Statement, server: &mut ServerSession) {
+    pub(super) fn note_use(&mut self, statement: &Statement, server: &mut ServerSession) {
         let mut leaves = statement.leaves;
         if self.makes_temporary {
             leaves |= Leaves::TEMPORARY;
@@ -86,7 +94,8 @@ impl ClientSession {
             return;
         }
         server.leave(leaves);
-        if leaves.has(Leaves::SETTINGS) {
+        self.note_sequences(leaves);
+        if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             if statement.touched.is_some() {
                 server.leave_settings(statement.touched.as_deref(), leaves);
             } else {

@@ -198,6 +198,17 @@ pub(super) fn assignment(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
+/// Whether the server shows a value as it was given, when it is set by SQL text: lists are taken apart for that, and
+/// put together again in the server's way.
+pub(super) fn survives_text(name: &str, value: &str) -> bool {
+    let plain = |name: &str| {
+        let quoted = name.len() > 2 && name.starts_with('"') && name.ends_with('"');
+        let simple = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        quoted || !name.is_empty() && name.chars().all(simple)
+    };
+    !LISTS.iter().any(|n| name.eq_ignore_ascii_case(n)) || value.split(", ").all(plain)
+}
+
 /// A setting's name, each part quoted: one may be a key word of SQL.
 pub(super) fn identifier(out: &mut Vec<u8>, name: &str) {
     out.push(b'"');
@@ -281,6 +292,21 @@ mod tests {
             assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
             assert!(out.is_ascii());
         }
+    }
+
+    #[test]
+    fn lists_that_come_back_as_they_were() {
+        for (value, same) in [
+            ("public", true),
+            ("\"$user\", public", true),
+            ("one,public", false),
+            ("One", false),
+            ("one , two", false),
+            ("", false),
+        ] {
+            assert_eq!(survives_text("Search_path", value), same, "{value}");
+        }
+        assert!(survives_text("work_mem", "1,2"));
     }
 
     #[test]

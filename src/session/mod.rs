@@ -15,10 +15,13 @@
 //! - Replies that Howdah makes itself stand in the same queue, so they never overtake a server's.
 //! - What a transaction must run with ([`Locals`]) is set in it before its first statement that could tell, or
 //!   the statement does not run. What was put in shows nowhere in the answers.
+//! - A shared server connection never listens: LISTEN reaches it in disguise, and what became of it is noted in
+//!   [`Listening`].
 //! - A server connection is free for another client only when [`ServerSession::is_free`] says so.
 
 mod ahead;
 mod bring;
+mod channels;
 mod client;
 mod copy;
 mod duty;
@@ -27,6 +30,7 @@ mod expect;
 mod failure;
 mod inject;
 mod left;
+mod listening;
 mod locals;
 mod parameters;
 mod pins;
@@ -34,6 +38,7 @@ mod position;
 mod preamble;
 mod prepared;
 mod probe;
+mod sequences;
 mod server;
 mod settings;
 mod slow;
@@ -43,6 +48,7 @@ mod statement;
 pub use client::{ClientSession, Mode, Verdict};
 pub use duty::{Change, Guard, Transaction};
 pub use expect::{Expect, Kind};
+pub use listening::{Channel, Due, Listening};
 pub use locals::Locals;
 pub use pins::{PinGate, left_behind};
 pub use server::{Action, ServerSession, Signature, Violation};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::client::ClientSession;
 use super::server::{Action, ServerSession};
 use super::settings::{Settings, is_settable};
-use crate::sql::Leaves;
 use crate::wire;
 
 impl ServerSession {
@@ -83,11 +82,9 @@ impl ServerSession {
     /// What the client must hear of settings that it changed while they were on their way to what it had, and the
     /// server does not say: it compares with what this connection had before. Names and values.
     pub(super) fn untold(&self, client: &ClientSession, status: u8) -> Vec<(Box<str>, String)> {
-        let Some((names, own)) = self.bring.sent().filter(|_| self.left.leaves.has(Leaves::SETTINGS)) else {
-            return Vec::new();
-        };
+        let Some((names, own)) = self.bring.sent() else { return Vec::new() };
         let doubt = self.bring.is_in_doubt();
-        if doubt && status != b'I' {
+        if doubt && status == b'T' {
             return Vec::new();
         }
         let or_initial = |value: Option<&str>, name: &str| {

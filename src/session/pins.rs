@@ -1,7 +1,7 @@
 //! Who may keep a server connection because of what is left in its session, and what is refused for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::client::{ClientSession, Mode};
 use super::server::ServerSession;
@@ -11,6 +11,8 @@ use crate::wire::PgError;
 
 /// A pinned session is looked at again after so many transactions at most.
 const LOOK_EVERY: u32 = 64;
+/// When a client has asked for the state of a sequence, so many connections are made ready for others to ask.
+const ASKED: usize = 1024;
 
 /// What all clients of one pool share about pins.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ pub struct PinGate {
     pool: Box<str>,
     taken: AtomicUsize,
     by_reason: [AtomicUsize; Leaves::PINS.len()],
-    /// Some client has asked for the state of a sequence.
-    sequences: AtomicBool,
+    /// A client has asked for the state of a sequence not long ago: on so many connections more.
+    sequences: AtomicUsize,
 }
 
 impl PinGate {
@@ -33,7 +35,7 @@ impl PinGate {
             pool: pool.into(),
             taken: AtomicUsize::new(0),
             by_reason: Default::default(),
-            sequences: AtomicBool::new(false),
+            sequences: AtomicUsize::new(0),
         })
     }
 
@@ -71,13 +73,16 @@ impl PinGate {
             ))
     }
 
-    /// Whether some client has asked for the state of a sequence.
+    /// Whether a client has asked for the state of a sequence not long ago: others like it, that have not asked yet,
+    /// may do so too.
     pub(super) fn knows_sequences(&self) -> bool {
-        self.sequences.load(Ordering::Relaxed)
+        let less = |left: usize| left.checked_sub(1);
+        self.sequences.load(Ordering::Relaxed) > 0
+            && self.sequences.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
     pub(super) fn note_sequences(&self) {
-        self.sequences.store(true, Ordering::Relaxed);
+        self.sequences.store(ASKED, Ordering::Relaxed);
     }
 }
 

@@ -81,10 +81,12 @@ impl ClientSession {
         let undo = Undo::Undefine(parse.name.into());
         self.statements.insert(parse.name, Arc::clone(&statement));
         if !to.server.statements.touch(statement.id) {
-            prepare(&statement, Expect::new(Kind::Parse, true).undo(undo), to);
+            let mut entry = Expect::new(Kind::Parse, true).undo(undo);
+            entry.inserts = self.edit_of(&statement);
+            prepare(&statement, entry, to);
         } else if to.server.status() == b'E' && !statement.ends_transaction {
             // In a failed transaction the server refuses most texts; only it can say so.
-            wire::parse_into(to.out, b"", parse.body);
+            wire::parse_into(to.out, b"", statement.sent());
             to.server.unnamed = None;
             to.server.push(Expect::new(Kind::Parse, true).undo(undo), to.replies);
         } else {
@@ -108,9 +110,15 @@ impl ClientSession {
                 verdict = Verdict::Rewritten(given.len);
             }
         }
+        if let Some((_, sent)) = &statement.disguise {
+            wire::parse_into(to.out, b"", sent);
+            verdict = Verdict::Rewritten(given.len);
+        }
         let before = self.statements.unnamed.replace(Arc::clone(&statement));
         to.server.unnamed = Some(statement.id);
-        to.server.push(Expect::new(Kind::Parse, true).undo(Undo::Unnamed(before)), to.replies);
+        let mut entry = Expect::new(Kind::Parse, true).undo(Undo::Unnamed(before));
+        entry.inserts = self.edit_of(&statement);
+        to.server.push(entry, to.replies);
         verdict
     }
 
@@ -135,6 +143,7 @@ impl ClientSession {
             to.server.resets.push((bind.portal.into(), self.asked_again(text)));
         }
         to.server.barrier_at_sync |= statement.drops_all;
+        self.bind_steps(bind.portal, &statement, to.server);
         if self.watches_portals(to.server) {
             to.server.note_portal(bind.portal, statement.class);
         }
@@ -163,7 +172,7 @@ impl ClientSession {
                 return Some(Arc::clone(statement));
             }
             if !statement.body.is_empty() {
-                wire::parse_into(to.out, b"", &statement.body);
+                wire::parse_into(to.out, b"", statement.sent());
                 to.server.unnamed = Some(statement.id);
                 let undo = Undo::Unnamed(Some(Arc::clone(statement)));
                 to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
@@ -220,6 +229,7 @@ impl ClientSession {
                 let mut entry = Expect::new(Kind::Synthetic(back::CLOSE_COMPLETE), true);
                 entry.replay_end = to.server.replay.len();
                 if let Some(statement) = self.statements.remove(name) {
+                    to.server.note_closed(name, &statement);
                     entry = entry.undo(Undo::Define(name.into(), statement));
                 }
                 to.server.push(entry, to.replies);
@@ -265,7 +275,7 @@ pub(super) fn ensure(statement: &Arc<Statement>, to: &mut To<'_>) {
 /// Prepares a statement that is not there.
 fn prepare(statement: &Arc<Statement>, entry: Expect, to: &mut To<'_>) {
     evict(to);
-    wire::parse_into(to.out, &statement.name, &statement.body);
+    wire::parse_into(to.out, &statement.name, statement.sent());
     to.server.statements.insert(Arc::clone(statement));
     to.server.push(entry.statement(Arc::clone(statement)), to.replies);
 }

@@ -218,7 +218,11 @@ impl ServerSession {
         for (name, value) in rows {
             now = now.changed(name, value);
             // What was brought may have been undone with all the rest: what is as it was before says nothing.
-            if value != before.get(name) {
+            // A setting that a client made up is empty where it was once and is no more.
+            let unset =
+                |value: Option<&str>| value.is_none_or(|value| value.is_empty() && name.contains('.'));
+            let ours = left.names.iter().any(|n| n.eq_ignore_ascii_case(name)) || !self.bring.doubts(name);
+            if ours && value != before.get(name) && !(unset(value) && unset(before.get(name))) {
                 of_client = of_client.changed(name, value);
             }
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::bring::Bring;
-use super::client::ClientSession;
+use super::channels::StepPortal;
+use super::client::{ClientSession, Mode};
 use super::expect::{Expect, Kind, Queue};
 use super::left::Left;
 use super::pins::PinPlace;
 use super::position::{framed, moved_position};
 use super::probe::Probe;
+use super::sequences::Sequences;
 use super::settings::Settings;
 use super::slow::Slow;
 use super::sql_prepared::SqlStatements;
@@ -105,6 +107,9 @@ pub struct ServerSession {
     /// Transactions since something was left, and whether the server is to be asked again.
     pub(super) since_pin: u32,
     pub(super) look: bool,
+    /// Whose the state of sequences is, and whether the open batch discards it.
+    pub(super) sequences: Sequences,
+    pub(super) discards_in_batch: bool,
     /// A place among those that may be kept.
     pub(super) pin: Option<PinPlace>,
     /// What SQL prepared on it.
@@ -144,6 +149,8 @@ pub struct ServerSession {
     pub(super) ahead: Ahead,
     /// Portals of statements that are no plain queries.
     pub(super) portals: Vec<(Box<[u8]>, Class)>,
+    /// Names of clients whose Parse has failed, while frames that use them are in flight.
+    pub(super) undefined: Vec<(Box<[u8]>, Arc<Statement>)>,
     /// Portals that reset what their client asked for when it connected, and what sets that again.
     pub(super) resets: Vec<(Box<[u8]>, Vec<Vec<u8>>)>,
     /// Statements that set a tenant's settings, by how many they set.
@@ -163,6 +170,8 @@ pub struct ServerSession {
     pub(super) lexical: bool,
     /// So may a frame of the open batch, behind which none may follow in that batch.
     pub(super) lexical_batch: bool,
+    /// Portals of statements that say something about channels or savepoints.
+    pub(super) step_portals: Vec<StepPortal>,
 }
 
 impl ServerSession {
@@ -191,6 +200,8 @@ impl ServerSession {
             blind: false,
             since_pin: 0,
             look: false,
+            sequences: Sequences::Own,
+            discards_in_batch: false,
             pin: None,
             sql_prepared: SqlStatements::default(),
             bringing_prepared: None,
@@ -212,6 +223,7 @@ impl ServerSession {
             stale: Vec::new(),
             ahead: Ahead::default(),
             portals: Vec::new(),
+            undefined: Vec::new(),
             resets: Vec::new(),
             setters: Vec::new(),
             slow: Slow::Off,
@@ -222,6 +234,7 @@ impl ServerSession {
             rolled_back: false,
             lexical: false,
             lexical_batch: false,
+            step_portals: Vec::new(),
         }
     }
 
@@ -431,7 +444,7 @@ impl ServerSession {
             self.replay.clear();
             self.replay_from = 0;
             self.answered = false;
-            self.replay_ok = self.status == b'I' && self.expect.is_empty();
+            self.replay_ok = self.status == b'I' && self.expect.iter().all(|e| e.discards);
         }
         self.replay_ok &= whole && self.replay.len() + frame.len() <= MAX_REPLAY;
         if self.replay_ok {
@@ -467,7 +480,7 @@ impl ServerSession {
     ) -> Result<Action, Violation> {
         match tag {
             back::PARAMETER_STATUS => return Ok(self.on_parameter(client, body)),
-            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(tag, body)),
+            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(client, tag, body)),
             back::ERROR => return self.on_error(client, body),
             back::READY => return self.on_ready(client, body),
             _ => {}
@@ -479,6 +492,7 @@ impl ServerSession {
         if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
             shown &= !head.one_done();
         }
+        let mut action = Action::Pass;
         let runs = matches!(kind, Kind::Execute | Kind::Query);
         let (fits, done) = match tag {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
@@ -486,6 +500,7 @@ impl ServerSession {
             back::COMMAND_COMPLETE | back::EMPTY_QUERY | back::PORTAL_SUSPENDED => {
                 if shown && tag == back::COMMAND_COMPLETE {
                     self.on_complete(client, body);
+                    action = self.complete_steps(client, body).unwrap_or(action);
                 }
                 (runs, kind == Kind::Execute)
             }
@@ -511,16 +526,18 @@ impl ServerSession {
             self.probe_row(body);
         }
         self.answered |= shown;
-        Ok(if shown { Action::Pass } else { Action::Swallow })
+        Ok(if shown { action } else { Action::Swallow })
     }
 
     fn hidden(&self) -> bool {
         self.preparing || self.expect.front().is_some_and(|head| !head.shown)
     }
 
-    fn on_async(&self, tag: u8, body: &[u8]) -> Action {
+    fn on_async(&self, client: &ClientSession, tag: u8, body: &[u8]) -> Action {
         if tag != back::NOTICE {
-            return Action::Pass;
+            // A shared connection listens only when a function of this client's has made it.
+            let its_own = client.mode == Mode::Exclusive || self.tainted;
+            return if its_own { Action::Pass } else { Action::Swallow };
         }
         if self.hidden() {
             return Action::Swallow;
@@ -543,11 +560,16 @@ impl ServerSession {
                 self.held = self.held & Leaves::LIBRARY | loaded;
                 self.left = Left::default();
                 self.blind = false;
+                self.sequences = Sequences::Own;
                 self.tainted = self.held.any();
                 client.reset_settings();
                 true
             }
             b"DEALLOCATE ALL\0" => true,
+            b"DISCARD SEQUENCES\0" => {
+                self.sequences = Sequences::Own;
+                false
+            }
             b"LOAD\0" => {
                 self.left.loaded = true;
                 false
@@ -585,7 +607,12 @@ impl ServerSession {
             return Err(Violation("ReadyForQuery that nobody asked for"));
         };
         self.status = status;
+        if head.discards {
+            self.doubt &= self.owes_batch();
+            return Ok(Action::Swallow);
+        }
         self.copy_in = false;
+        self.discards_in_batch &= self.unsynced;
         let (untold, kept) = (self.untold(client, status), !self.bring.is_in_doubt());
         if status == b'I'
             && !self.preparing
@@ -595,6 +622,9 @@ impl ServerSession {
         }
         if status == b'I' && head.shown {
             self.count_transaction();
+        }
+        if status == b'T' {
+            self.bring.on_open();
         }
         if head.probes {
             self.probe_ready(client);
@@ -635,13 +665,20 @@ impl ServerSession {
         self.defining = self.defining && self.expect.iter().any(Expect::defines);
         if self.expect.is_empty() {
             self.barrier = false;
+            self.undefined.clear();
+        }
+        if self.expect.is_empty() && !self.unsynced && status == b'I' {
+            self.step_portals.clear();
+            client.notified = false;
         }
         if let Some(before) = self.discarded.take() {
-            return Ok(self.ready_after_discard(client, &before, status));
+            let action = self.ready_after_discard(client, &before, status);
+            return Ok(self.ready_of_listener(client, status, action));
         }
         if head.shown {
             self.answered = false;
-            Ok(self.tell(client, &untold, kept, status))
+            let action = self.tell(client, &untold, kept, status);
+            Ok(self.ready_of_listener(client, status, action))
         } else {
             Ok(Action::Swallow)
         }

@@ -39,6 +39,12 @@ impl SqlStatements {
         self.all.is_empty()
     }
 
+    /// A name stands for the same here and there.
+    pub(super) fn agree(&self, other: &Self, name: &[u8]) -> bool {
+        let of = |all: &Self| all.all.iter().find(|s| s.name.as_bytes() == name).cloned();
+        of(self) == of(other)
+    }
+
     /// What running any of them may leave behind.
     pub(super) fn leaves(&self) -> Leaves {
         self.all.iter().fold(Leaves::NOTHING, |leaves, s| leaves | s.leaves)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
+use super::channels::disguised;
 use crate::sql;
 use crate::wire;
 
@@ -39,6 +40,12 @@ pub struct Statement {
     /// Settings that it touches, which a tenant may protect. Of an unnamed statement it is not known: its text is
     /// judged when it comes.
     pub touched: Option<Box<sql::Touched>>,
+    /// It is NOTIFY, or mentions `pg_notify`.
+    pub notifies: bool,
+    /// What it says about channels and savepoints.
+    pub(super) steps: Arc<[sql::Step]>,
+    /// As it goes to servers, if that is not `body`: a LISTEN in disguise, and the place of that word.
+    pub(super) disguise: Option<(usize, Box<[u8]>)>,
 }
 
 impl Statement {
@@ -51,6 +58,12 @@ impl Statement {
     fn read(id: u64, body: &[u8], standard_strings: bool) -> Self {
         let text = wire::c_string(body).map_or(body, |(text, _)| text);
         let traits = sql::traits(text, standard_strings);
+        let steps = if traits.steps() { sql::steps(text, standard_strings) } else { Vec::new() };
+        let disguise = disguised(text, &steps).and_then(|mut sent| {
+            sent.extend_from_slice(body.get(text.len()..)?);
+            let place = steps.iter().find(|(_, step)| matches!(step, sql::Step::Listen(_)))?.0;
+            Some((place, sent.into()))
+        });
         let mut name = SERVER_PREFIX.to_vec();
         name.extend_from_slice(id.to_string().as_bytes());
         Self {
@@ -63,7 +76,15 @@ impl Statement {
             deallocates_one: traits.deallocate.is_some_and(|which| which != sql::Deallocate::All),
             class: traits.class,
             touched: None,
+            notifies: traits.notifies,
+            steps: steps.into_iter().map(|(_, step)| step).collect(),
+            disguise,
         }
+    }
+
+    /// A Parse's body behind the name, as it goes to servers; empty if it is not kept.
+    pub(super) fn sent(&self) -> &[u8] {
+        self.disguise.as_ref().map_or(&self.body, |(_, sent)| sent)
     }
 
     /// One for an unnamed Parse: a very long text is judged but not kept.
@@ -127,14 +148,18 @@ impl ClientStatements {
         self.named.len()
     }
 
-    /// The statement that `text` names by its name on servers: the client's name and that one.
-    pub(super) fn find_name(&self, text: &[u8]) -> Option<(&[u8], &[u8])> {
-        let at = memchr::memmem::find(text, SERVER_PREFIX)?;
-        let named = text.get(at..)?;
-        let digits = named.get(SERVER_PREFIX.len()..)?.iter().take_while(|b| b.is_ascii_digit()).count();
-        let own = named.get(..SERVER_PREFIX.len() + digits)?;
-        self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, s)| (&**name, &*s.name))
+    /// The client's name for what has this name on servers.
+    pub(super) fn find_name(&self, own: &[u8]) -> Option<&[u8]> {
+        self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, _)| &**name)
     }
+}
+
+/// The first name of a statement on servers that a text has.
+pub(super) fn own_name(text: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::find(text, SERVER_PREFIX)?;
+    let named = text.get(at..)?;
+    let digits = named.get(SERVER_PREFIX.len()..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+    named.get(..SERVER_PREFIX.len() + digits)
 }
 
 /// What is prepared on one server connection, the least recently used first to go.

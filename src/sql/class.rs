@@ -63,7 +63,7 @@ pub fn parts(text: &[u8], standard_strings: bool) -> impl Iterator<Item = Part> 
 
 /// Moves behind the end of the statement that begins with `first`. Semicolons in brackets (the actions of a rule)
 /// and inside of a function's `BEGIN ATOMIC … END` do not end it.
-fn skip(first: Token<'_>, lexer: &mut Lexer<'_>) {
+pub(super) fn skip(first: Token<'_>, lexer: &mut Lexer<'_>) {
     let create = first.is("create");
     let mut brackets = u32::from(first == Token::Symbol(b'('));
     let (mut blocks, mut begin) = (0_u32, false);

@@ -40,7 +40,7 @@ impl Leaves {
     /// Something may end that was left: DROP, CLOSE, DISCARD, `pg_advisory_unlock`.
     pub const ENDS: Self = Self(1 << 11);
     /// A sequence may be drawn from: INSERT, `nextval`, whatever is not a mere SELECT.
-    pub const DRAWS: Self = Self(1 << 13);
+    pub const DRAWS: Self = Self(1 << 15);
 
     /// For what of it a client keeps its server connection, and the word for it in metrics and errors.
     pub const PINS: [(Self, &'static str); 6] = [
@@ -83,6 +83,12 @@ impl Leaves {
         let words: Vec<&str> = Self::PINS.iter().filter(|(pin, _)| self.has(*pin)).map(|(_, w)| *w).collect();
         words.join(", ")
     }
+
+    /// Settings are changed through their list, `pg_settings`.
+    pub const LISTED: Self = Self(1 << 13);
+
+    /// Settings for the length of a transaction: SET LOCAL, `set_config(…, true)`.
+    pub const LOCALS: Self = Self(1 << 14);
 
     /// It has something of `other`.
     pub fn has(self, other: Self) -> bool {

@@ -3,6 +3,7 @@
 //! What it is for:
 //! - telling statements that change the session they run in from those that do not;
 //! - finding the few that a pooler must answer for its client (`DISCARD ALL`, `DEALLOCATE`);
+//! - finding what a text says about channels (`LISTEN`) and savepoints;
 //! - telling which settings a text touches, so that those of the tenant can be refused;
 //! - reading what a client says to Howdah itself: marks in comments, and `SET howdah.key`.
 //!
@@ -16,6 +17,7 @@
 mod class;
 mod leaves;
 mod lexer;
+mod listen;
 mod literal;
 mod marks;
 mod own;
@@ -26,10 +28,11 @@ mod traits;
 pub use class::{Class, Part, parts};
 pub use leaves::Leaves;
 pub use lexer::{Form, Lexer, Token};
+pub use listen::{Step, steps};
 pub use marks::{BadMark, Marks, marks};
 pub use own::{OwnCommand, mentions_own, own_command};
 pub use touched::{Touched, hides_ascii, touched};
-pub use traits::{Deallocate, Traits, traits};
+pub use traits::{Deallocate, Traits, is_local, named_statement, traits};
 
 #[cfg(test)]
 mod tests;

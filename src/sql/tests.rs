@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod listen;
 mod marks;
 mod touched;
 
@@ -69,7 +70,6 @@ fn what_changes_the_session() {
         "/* c */ set session characteristics as transaction read only",
         "set time zone 'UTC'",
         "reset all",
-        "LISTEN c",
         "prepare p as select 1",
         "load 'x'",
         "do $$ begin end $$",
@@ -110,6 +110,7 @@ fn what_changes_the_session() {
         "declare c cursor for select 1",
         "create table t (a int)",
         "select $$ set x = 1; listen a $$",
+        "LISTEN c",
     ] {
         assert!(!traits(text.as_bytes(), true).leaves.any(), "{text}");
     }

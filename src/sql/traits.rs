@@ -47,6 +47,19 @@ pub struct Traits<'a> {
     pub ends_transaction: bool,
     /// What the first statement is to its transaction.
     pub class: Class,
+    /// A statement is LISTEN or UNLISTEN.
+    pub listens: bool,
+    /// A statement is SAVEPOINT, RELEASE or ROLLBACK TO.
+    pub savepoints: bool,
+    /// A statement is NOTIFY, or mentions `pg_notify`.
+    pub notifies: bool,
+}
+
+impl Traits<'_> {
+    /// [`super::steps`] finds something in it.
+    pub fn steps(&self) -> bool {
+        self.listens || self.savepoints
+    }
 }
 
 /// Reads a whole text. `standard_strings` is the session's `standard_conforming_strings`.
@@ -58,6 +71,9 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
         let alone = found.statements == 1;
         let statement = statement(first, &mut lexer);
         found.leaves |= statement.leaves;
+        found.listens |= statement.listens;
+        found.savepoints |= statement.savepoints;
+        found.notifies |= statement.notifies;
         found.deallocate = statement.deallocate.filter(|_| alone);
         found.discard_all = statement.discard_all && alone;
         if alone {
@@ -68,6 +84,30 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
     found
 }
 
+/// Whether a text begins with SET LOCAL.
+pub fn is_local(text: &[u8], standard_strings: bool) -> bool {
+    let mut lexer = Lexer::new(text, standard_strings);
+    let set = next_start(&mut lexer).is_some_and(|t| t.is("set"));
+    set && lexer.next().is_some_and(|t| t.is("local"))
+}
+
+/// The statement that a text of EXECUTE or DEALLOCATE alone names, folded or unquoted; empty for all of them. `None`
+/// for other texts, and where the name cannot be read.
+pub fn named_statement(text: &[u8], standard_strings: bool) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(text, standard_strings);
+    let first = next_start(&mut lexer)?;
+    let name = if first.is("execute") {
+        let token = lexer.next()?;
+        literal::identifier(token, &mut lexer)?.into_owned()
+    } else if first.is("deallocate") {
+        deallocate(&mut lexer, &mut None)?.name()
+    } else {
+        return None;
+    };
+    let alone = !lexer.skip_while(|t| *t != Token::Symbol(b';')).any(|t| t != Token::Symbol(b';'));
+    alone.then_some(name)
+}
+
 /// The first token of the next statement that is not empty.
 fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
     lexer.find(|t| *t != Token::Symbol(b';'))
@@ -75,6 +115,7 @@ fn next_start<'a>(lexer: &mut Lexer<'a>) -> Option<Token<'a>> {
 
 fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
     let mut found = Traits { class: class(first, lexer), ..Traits::default() };
+    found.savepoints = found.class == Class::RollbackTo;
     let Token::Word(word) = first else {
         body(None, lexer, &mut found);
         return found;
@@ -90,7 +131,6 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         4 if first.is("drop") => Leaves::ENDS,
         5 if first.is("close") => Leaves::ENDS,
         5 if first.is("reset") => reset(lexer, &mut second),
-        6 if first.is("listen") => Leaves::CHANNELS,
         5 if first.is("merge") => Leaves::DRAWS,
         6 if first.is("insert") || first.is("update") || first.is("delete") => Leaves::DRAWS,
         6 if first.is("create") && creates_temporary(lexer, &mut second) => temporary(lexer),
@@ -120,8 +160,22 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         8 => first.is("rollback"),
         _ => false,
     };
+    match word.len() {
+        6 => {
+            found.listens = first.is("listen");
+            found.notifies = first.is("notify");
+        }
+        7 => found.savepoints |= first.is("release"),
+        8 => found.listens = first.is("unlisten"),
+        9 => found.savepoints |= first.is("savepoint"),
+        _ => {}
+    }
     if second != Some(Token::Symbol(b';')) {
         body(Some(first), lexer, &mut found);
+    }
+    let writes = ["update", "with", "merge"].iter().any(|word| first.is(word));
+    if found.leaves.has(Leaves::LISTED) && writes {
+        found.leaves |= Leaves::SETTINGS | Leaves::RESETS;
     }
     found
 }
@@ -129,20 +183,22 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
 /// From behind SET; leaves the last token read in `last`.
 fn set<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     *last = lexer.next();
-    if last.is_some_and(|t| t.is("local") || t.is("transaction") || t.is("constraints")) {
+    let local = last.is_some_and(|t| t.is("local"));
+    if last.is_some_and(|t| t.is("transaction") || t.is("constraints")) {
         return Leaves::NOTHING;
     }
     let mut ahead = lexer.clone().take_while(|t| *t != Token::Symbol(b';'));
     let authorization =
         last.is_some_and(|t| t.is("session")) && ahead.next().is_some_and(|t| t.is("authorization"));
-    // LOCAL is a time zone only.
+    // LOCAL at the end is a time zone only.
     let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local"));
-    match (authorization, resets) {
-        (true, true) => Leaves::ENDS,
-        (true, false) => Leaves::AUTHORIZATION.plainly(),
-        (false, true) => Leaves::SETTINGS | Leaves::RESETS,
-        (false, false) => Leaves::SETTINGS,
-    }
+    let leaves = match (authorization, local) {
+        (true, _) if resets => return Leaves::ENDS,
+        (true, _) => Leaves::AUTHORIZATION.plainly(),
+        (_, true) => Leaves::LOCALS,
+        _ => Leaves::SETTINGS,
+    };
+    if resets { leaves | Leaves::RESETS } else { leaves }
 }
 
 /// From behind RESET; leaves the last token read in `last`.
@@ -204,7 +260,10 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
             Token::Symbol(b';') => return,
             // Rare enough not to be decoded: it may spell anything.
             Token::UnicodeQuoted(_) => found.leaves |= Leaves::ANYTHING,
-            Token::Word(word) | Token::Quoted(word) => found.leaves |= mention(token, word, declares, lexer),
+            Token::Word(word) | Token::Quoted(word) => {
+                found.leaves |= mention(token, word, declares, lexer);
+                found.notifies |= word.len() == 9 && word.eq_ignore_ascii_case(b"pg_notify");
+            }
             _ => {}
         }
     }
@@ -224,8 +283,10 @@ fn mention(token: Token<'_>, word: &[u8], declares: bool, lexer: &Lexer<'_>) -> 
         7 if is("pg_temp") => Leaves::TEMPORARY, // in a search_path
         7 if token.is("execute") => Leaves::EXECUTES,
         7 if is("nextval") => Leaves::DRAWS,
+        11 if is("pg_settings") => Leaves::LISTED,
         7 if is("currval") || is("lastval") => Leaves::SEQUENCES,
-        10 if is("set_config") && !config_is_local(lexer) => Leaves::SETTINGS,
+        10 if is("set_config") && config_is_local(lexer) => Leaves::LOCALS,
+        10 if is("set_config") => Leaves::SETTINGS,
         16..=28 if word.get(..3).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_")) => {
             if takes_session_lock(word) {
                 Leaves::LOCKS.plainly()

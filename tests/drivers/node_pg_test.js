@@ -56,6 +56,31 @@ async function notices(client) {
   assert.deepStrictEqual(seen, ['hear this']);
 }
 
+async function notifications(number) {
+  const channel = `${table}_${number}`;
+  const [listener, other] = [new Client(), new Client()];
+  await Promise.all([listener.connect(), other.connect()]);
+  try {
+    const heard = [];
+    const all = new Promise((resolve) => {
+      listener.on('notification', (message) => {
+        assert.strictEqual(message.channel, channel);
+        if (heard.push(message.payload) === 21) resolve();
+      });
+    });
+    await listener.query(`LISTEN ${channel}`);
+    for (let n = 0; n < 20; n++) {
+      await other.query('SELECT pg_notify($1, $2)', [channel, `${n}`]);
+    }
+    await listener.query(`NOTIFY ${channel}, 'own'`);
+    await all;
+    assert.deepStrictEqual(heard, [...Array(20).keys()].map(String).concat('own'));
+    await listener.query('UNLISTEN *');
+  } finally {
+    await Promise.all([listener.end(), other.end()]);
+  }
+}
+
 async function task(pool, number) {
   for (let round = 0; round < 3; round++) {
     const client = await pool.connect();
@@ -69,6 +94,7 @@ async function task(pool, number) {
     }
     assert.strictEqual((await pool.query('SELECT $1::int AS n', [number])).rows[0].n, number);
   }
+  await notifications(number);
 }
 
 async function main() {

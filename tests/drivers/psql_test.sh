@@ -43,5 +43,14 @@ SELECT 2;
 COMMIT;
 SQL
 )"
+heard=$("${psql[@]}" <<SQL
+LISTEN $table;
+BEGIN;
+NOTIFY $table, 'hear this';
+COMMIT;
+SQL
+)
+same 'notification' "Asynchronous notification \"$table\" with payload \"hear this\" received from server process with" \
+  "${heard% PID *}"
 "${psql[@]}" -c "DROP TABLE $table"
 echo 'psql: ok'

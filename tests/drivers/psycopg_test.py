@@ -137,6 +137,24 @@ def cancelling():
         check(conn.execute("SELECT 1").fetchone() == (1,))
 
 
+def notifications(name):
+    channel = f"{TABLE} {name}"
+    with connect(autocommit=True) as conn, connect() as other:
+        conn.execute(f'LISTEN "{channel}"')
+        for number in range(20):
+            other.execute("SELECT pg_notify(%s, %s)", (channel, f"é{number}"))
+            if number % 3 == 0:
+                other.rollback()
+            other.commit()
+        heard = [notify.payload for notify in conn.notifies(timeout=60, stop_after=13)]
+        check(heard == [f"é{number}" for number in range(20) if number % 3], heard)
+        own = []
+        conn.add_notify_handler(own.append)
+        conn.execute(f'NOTIFY "{channel}", \'own\'')
+        check([(notify.payload, notify.pid) for notify in own] == [("own", conn.info.backend_pid)], own)
+        conn.execute("UNLISTEN *")
+
+
 def many_rows_and_types():
     with connect(autocommit=True, row_factory=dict_row) as conn:
         rows = conn.execute("SELECT n, repeat('x', 1000) AS x FROM generate_series(1, 5000) n").fetchall()
@@ -154,6 +172,7 @@ def everything(name):
     pipelines()
     server_side_cursors()
     copy_both_ways(name)
+    notifications(name)
     cancelling()
 
 

@@ -67,13 +67,13 @@ fn each_reason_pins_until_it_ends() {
     let howdah = Config::simple(2, &database).start();
     let (mut one, mut two) = (login(&howdah, &database), login(&howdah, &database));
     let seen = "SELECT (SELECT count(*) FROM pg_class WHERE relname = 'private' AND pg_table_is_visible(oid)) \
-         || '' || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
+         || '' || (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND pid = pg_backend_pid())";
     for (pins, ends, reason) in REASONS {
         for by_extended in [false, true] {
             if by_extended && pins.contains(';') && !pins.starts_with("DO") {
                 continue; // several statements
             }
-            let mut run = |wire: &mut Wire, sql: &str| {
+            let run = |wire: &mut Wire, sql: &str| {
                 let answer = if by_extended { extended(wire, sql) } else { wire.query(sql) };
                 assert_eq!(code(&answer), "", "{sql}: {answer:?}");
             };
@@ -257,13 +257,8 @@ fn refuse_refuses_before_anything_runs() {
     let end = one.read_to_end();
     let fatal = end.iter().rfind(|m| m.tag == b'E').expect("an error");
     assert_eq!((fatal.sqlstate().as_str(), fatal.field(b'S').as_deref()), ("0A000", Some("FATAL")));
-    assert_eq!(
-        two.value(
-            "SELECT pg_try_advisory_lock_free FROM (SELECT NOT EXISTS (SELECT FROM pg_locks \
-         WHERE locktype = 'advisory') AS pg_try_advisory_lock_free) AS x"
-        ),
-        "t"
-    );
+    let free = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'";
+    assert_eq!(two.value(free), "0");
 }
 
 #[test]
@@ -274,7 +269,10 @@ fn never_removes_it_for_the_next_client_only() {
     one.query("CREATE TEMP TABLE private (a int); SELECT pg_advisory_lock(7)");
     assert_eq!(one.value("SELECT count(*) FROM private"), "0");
     assert_eq!(code(&two.query("SELECT * FROM private")), "42P01");
-    assert_eq!(two.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
+    assert_eq!(
+        two.value("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"),
+        "0"
+    );
     assert_eq!(code(&one.query("SELECT * FROM private")), "42P01");
     one.query("SET work_mem = '77MB'; CREATE TEMP TABLE private (a int)");
     assert_eq!(two.value("SHOW work_mem"), "4MB");
@@ -430,4 +428,135 @@ fn the_look_works_on_every_version() {
             assert_eq!(two.value("SELECT 'free'"), "free", "{version:?}");
         }
     }
+}
+
+#[test]
+fn discard_all_ends_pins_and_the_rest_in_both_protocols() {
+    let database = Cluster::shared(Version::V15).database("pins_discard");
+    let howdah = Config::simple(1, &database).start();
+    let (mut one, mut two) = (login(&howdah, &database), login(&howdah, &database));
+    for by_extended in [false, true] {
+        one.query("SET work_mem = '77MB'; CREATE TEMP TABLE private (a int); SELECT pg_advisory_lock(7)");
+        one.query("PREPARE p AS SELECT 1");
+        one.exchange(&[parse("s", "SELECT 2"), sync()]);
+        assert_eq!((one.value("SHOW work_mem"), one.value("EXECUTE p")), ("77MB".into(), "1".into()));
+        for discard in ["DISCARD PLANS", "DISCARD SEQUENCES"] {
+            let answer = if by_extended { extended(&mut one, discard) } else { one.query(discard) };
+            assert_eq!(code(&answer), "", "{answer:?}");
+            assert_eq!(one.value("SELECT count(*) FROM private"), "0");
+        }
+        let answer = if by_extended { extended(&mut one, "DISCARD ALL") } else { one.query("DISCARD ALL") };
+        assert_eq!(code(&answer), "", "{answer:?}");
+        assert_eq!(two.value("SELECT 'free'"), "free");
+        assert_eq!(one.value("SHOW work_mem"), "4MB");
+        assert_eq!(code(&one.query("EXECUTE p")), "26000");
+        assert_eq!(code(&one.query("SELECT * FROM private")), "42P01");
+        assert_eq!(code(&one.exchange(&[bind("", "s", &[]), execute("", 0), sync()])), "26000");
+    }
+}
+
+fn drawn(wire: &mut Wire, sql: &str, by_extended: bool) -> Result<String, String> {
+    let answer = if by_extended { extended(wire, sql) } else { wire.query(sql) };
+    match answer.iter().find(|m| m.tag == b'D') {
+        Some(row) => Ok(row.row()[0].clone().unwrap_or_default()),
+        None => Err(code(&answer)),
+    }
+}
+
+#[test]
+fn nobody_is_told_what_another_client_drew() {
+    for version in Version::ALL {
+        let database = Cluster::shared(version).database("pins_sequences");
+        database.query(
+            "CREATE TABLE t (id serial, who text); CREATE TABLE plain (a int);
+             ALTER TABLE t OWNER TO app; ALTER TABLE plain OWNER TO app",
+        );
+        let howdah = Config::simple(1, &database).start();
+        let undefined = || Err("55000".to_owned());
+        for by_extended in [false, true] {
+            let (mut one, mut two) = (login(&howdah, &database), login(&howdah, &database));
+            let mine =
+                drawn(&mut one, "INSERT INTO t (who) VALUES ('one') RETURNING id", by_extended).unwrap();
+            // On the same connection, and nobody came in between.
+            assert_eq!(drawn(&mut one, "SELECT lastval()", by_extended), Ok(mine.clone()));
+            assert_eq!(drawn(&mut one, "SELECT currval('t_id_seq')", by_extended), Ok(mine));
+            for ask in ["SELECT lastval()", "SELECT currval('t_id_seq')", "SELECT LastVal()"] {
+                assert_eq!(drawn(&mut two, ask, by_extended), undefined(), "{ask}");
+            }
+            // Within a transaction, and a first statement that draws nothing.
+            one.query("INSERT INTO t (who) VALUES ('one')");
+            for texts in [&["BEGIN", "SELECT 1"][..], &["BEGIN ISOLATION LEVEL SERIALIZABLE"]] {
+                for text in texts {
+                    assert_eq!(code(&two.query(text)), "", "{text}");
+                }
+                assert_eq!(drawn(&mut two, "SELECT lastval()", by_extended), undefined());
+                two.query("ROLLBACK");
+                one.query("INSERT INTO t (who) VALUES ('one')");
+            }
+            // Who has asked once is told its own also after a statement that draws nothing.
+            assert_eq!(code(&two.query("INSERT INTO plain VALUES (1)")), "");
+            assert_eq!(drawn(&mut two, "SELECT lastval()", by_extended), undefined());
+            one.query("SELECT 1");
+            two.query("BEGIN");
+            let own =
+                drawn(&mut two, "INSERT INTO t (who) VALUES ('two') RETURNING id", by_extended).unwrap();
+            assert_eq!(drawn(&mut two, "SELECT currval('t_id_seq')", by_extended), Ok(own));
+            two.query("COMMIT");
+            // In one batch behind another statement, and by a named statement.
+            one.query("INSERT INTO t (who) VALUES ('one')");
+            let both = [parse("", "SELECT 1"), bind("", "", &[]), execute("", 0)].concat();
+            let ask = [parse("", "SELECT lastval()"), bind("", "", &[]), execute("", 0), sync()].concat();
+            assert_eq!(code(&two.exchange(&[both, ask])), "55000");
+            two.exchange(&[parse("ask", "SELECT lastval()"), sync()]);
+            one.query("INSERT INTO t (who) VALUES ('one')");
+            let run = [bind("", "ask", &[]), execute("", 0), sync()];
+            assert_eq!(code(&two.exchange(&run)), "55000");
+            two.exchange(&[query("DEALLOCATE ask")]);
+            // Behind the end of a failed transaction.
+            one.query("INSERT INTO t (who) VALUES ('one')");
+            two.query("BEGIN; SELECT 1/0");
+            let answer = two.query("ROLLBACK; SELECT lastval()");
+            assert!(!answer.iter().any(|m| m.tag == b'D'), "{answer:?}");
+            two.query("ROLLBACK");
+        }
+    }
+}
+
+#[test]
+fn four_clients_on_two_connections_find_what_they_drew_or_an_error() {
+    let database = Cluster::shared(Version::V15).database("pins_sequence_storm");
+    database.query("CREATE TABLE t (id serial, who int); ALTER TABLE t OWNER TO app");
+    let howdah = Config::simple(2, &database).start();
+    let found: Vec<(u32, u32)> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|who| {
+                let (howdah, database) = (&howdah, &database);
+                scope.spawn(move || {
+                    let mut wire = login(howdah, database);
+                    assert!(drawn(&mut wire, "SELECT lastval()", who % 2 == 0).is_err());
+                    let (mut right, mut none) = (0, 0);
+                    for round in 0..150 {
+                        let by_extended = round % 2 == 0;
+                        let insert = format!("INSERT INTO t (who) VALUES ({who}) RETURNING id");
+                        let id = drawn(&mut wire, &insert, by_extended).unwrap();
+                        let ask =
+                            if round % 3 == 0 { "SELECT lastval()" } else { "SELECT currval('t_id_seq')" };
+                        match drawn(&mut wire, ask, by_extended) {
+                            Ok(value) => {
+                                assert_eq!(value, id, "another's");
+                                right += 1;
+                            }
+                            Err(code) => {
+                                assert_eq!(code, "55000");
+                                none += 1;
+                            }
+                        }
+                    }
+                    (right, none)
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().expect("a client failed")).collect()
+    });
+    assert!(found.iter().all(|(right, _)| *right > 0), "{found:?}");
 }

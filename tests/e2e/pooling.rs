@@ -285,7 +285,7 @@ const TRACES: &str = "SELECT current_setting('work_mem') || coalesce(current_set
      || (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) \
      || (SELECT count(*) FROM pg_class WHERE relname = 'private') \
      || (SELECT count(*) FROM pg_listening_channels()) \
-     || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
+     || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) \
      || (SELECT count(*) FROM pg_cursors WHERE is_holdable)";
 
 #[test]

@@ -34,7 +34,7 @@ impl Side {
         let mut oids = Vec::new();
         let mut ready = 0;
         for (number, messages) in answers.steps.iter().enumerate() {
-            let step = (number + 1) / 2;
+            let step = number.div_ceil(2);
             let (mut lines, mut parameters) = (Vec::new(), Vec::new());
             for message in messages {
                 let text = || show(message, &answers.id);

@@ -10,7 +10,8 @@ const NAMED: [(&str, &[&[&str]]); 12] = [
     ("SELECT what FROM place ORDER BY what", &[&[]]),
     ("SHOW TimeZone", &[&[]]),
     ("SELECT current_setting('work_mem'), '2024-07-01 12:00+00'::timestamptz", &[&[]]),
-    ("SELECT 10 / $1::int", &[&["5"], &["0"]]),
+    // OFFSET, so that it is divided when it runs: planning would do it too, but for a plan of any value.
+    ("SELECT 10 / n FROM (SELECT $1::int AS n OFFSET 0) s", &[&["5"], &["0"]]),
     ("INSERT INTO t___id___1 (id, a) VALUES ($1::int, $2)", &[&["1", "named"], &["2", "named"]]),
     ("SELECT id, a FROM t___id___1 WHERE id >= $1::int ORDER BY id", &[&["0"], &["2"]]),
     ("SELECT n FROM generate_series(1, $1::int) n", &[&["3"], &["0"]]),

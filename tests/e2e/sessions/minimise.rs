@@ -3,7 +3,7 @@
 use super::script::{Frame, Script, Step};
 
 /// Attempts for one script.
-const LIMIT: usize = 400;
+const LIMIT: usize = 300;
 
 /// The shortest script that still differs, as far as leaving things out one by one finds it, and how it differs.
 pub(super) fn minimise(
@@ -25,7 +25,7 @@ pub(super) fn minimise(
         }
         differs
     };
-    let mut size = best.0.steps.len() / 2;
+    let mut size = best.0.steps.len();
     while size > 0 {
         let mut at = 0;
         while at < best.0.steps.len() {

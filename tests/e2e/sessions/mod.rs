@@ -23,6 +23,9 @@
 //! - `pg_settings.source`, `reset_val` and the like: how a value came to be set.
 //! - "cached plan must not change result type": Howdah prepares again where Postgres goes on failing. Statements that
 //!   outlive their text name their columns, and no column that is selected changes its type.
+//! - Whether the schema `pg_temp` exists (3F000 or 42P01): a server connection keeps an empty one.
+//! - Whether a prepared statement has a plan for its values or one for any value: that depends on how often it has run
+//!   on the server connection, for whomever. An error that planning may find comes with Bind or with Execute.
 //! - `SET SEED`, `setseed()` and `random()`: the state of the generator is the server connection's.
 //! - A simple query in a batch that no Sync has closed, which breaks sessions of PostgreSQL 18.
 
@@ -158,18 +161,10 @@ impl Soak {
         let mut alone = |script: &Script| world.disturbed(script, SHORT_PATIENCE);
         let (short, found, how) = if let Some(found) = alone(script) {
             let (short, found) = minimise::minimise(script, found, &mut alone);
-            (short, found, "others take the server connections between its steps")
+            (short.to_string(), found, "others take the server connections between its steps")
         } else {
-            let mut group = scripts.to_vec();
-            let mut beside = |script: &Script| {
-                group[at] = script.clone();
-                (0..3).find_map(|_| world.together(&group, SHORT_PATIENCE).swap_remove(at))
-            };
-            let (short, found) = match beside(script) {
-                Some(found) => minimise::minimise(script, found, &mut beside),
-                None => (script.clone(), "once only".to_owned()),
-            };
-            (short, found, "with the four others")
+            let (short, found) = beside(world, scripts, at);
+            (short, found, "with others beside it")
         };
         world.renew();
         let words: Vec<&str> = self.features.iter().map(|feature| feature.word()).collect();
@@ -184,33 +179,54 @@ impl Soak {
     }
 }
 
-/// The version that `HOWDAH_SOAK_PG` names, or this one.
-fn version(usual: Version) -> Option<Version> {
-    let major = from_env("HOWDAH_SOAK_PG");
-    let chosen = Version::ALL.into_iter().find(|version| Some(u64::from(version.major())) == major);
-    (major.is_none() || chosen == Some(usual)).then_some(usual)
+/// Cuts a session and those beside it down to what it takes to differ.
+fn beside(world: &mut World, scripts: &[Script], at: usize) -> (String, String) {
+    let mut group = scripts.to_vec();
+    let mut differs = |group: &[Script], times: usize| {
+        (0..times).find_map(|_| world.together(group, SHORT_PATIENCE).swap_remove(at))
+    };
+    let Some(mut found) = differs(&group, 10) else {
+        return (String::new(), "it did not come again".to_owned());
+    };
+    // The session itself first, then those that matter less.
+    for which in std::iter::once(at).chain((0..group.len()).filter(|which| *which != at)) {
+        let original = group[which].clone();
+        let mut attempt = |script: &Script| {
+            group[which] = script.clone();
+            differs(&group, 3)
+        };
+        let (short, last) = minimise::minimise(&original, found, &mut attempt);
+        found = last;
+        group[which] = short;
+    }
+    let mut text = group[at].to_string();
+    for other in group.iter().enumerate().filter(|(which, other)| *which != at && !other.steps.is_empty()) {
+        text += &format!("    beside it:\n{}", other.1);
+    }
+    (text, found)
 }
 
-/// Sessions for this version, unless another was named.
-fn soak(usual: Version, sessions: u64) {
-    if let Some(version) = version(usual) {
+/// So many sessions on this version, or, if `HOWDAH_SOAK` says how many, all of them on the one that is asked for.
+fn soak(version: Version, sessions: u64) {
+    let major = from_env("HOWDAH_SOAK_PG").or(from_env("HOWDAH_SOAK").map(|_| 15));
+    if major.is_none_or(|major| major == u64::from(version.major())) {
         Soak::new(version, from_env("HOWDAH_SOAK").unwrap_or(sessions)).run();
     }
 }
 
 #[test]
 fn random_sessions_are_the_same_through_howdah_on_15() {
-    soak(Version::V15, 1_600);
+    soak(Version::V15, 2_000);
 }
 
 #[test]
 fn random_sessions_are_the_same_through_howdah_on_14() {
-    soak(Version::V14, 200);
+    soak(Version::V14, 500);
 }
 
 #[test]
 fn random_sessions_are_the_same_through_howdah_on_18() {
-    soak(Version::V18, 200);
+    soak(Version::V18, 500);
 }
 
 /// The yardstick itself: what is random or left to chance in a session would differ here.

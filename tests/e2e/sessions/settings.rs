@@ -92,7 +92,7 @@ impl Maker<'_> {
         let text = match self.dice.below(9) {
             0 | 1 => format!("SET {name} = 'value {number}'"),
             2 => format!("SET LOCAL {name} = 'local {number}'"),
-            3 => format!("SELECT set_config('{name}', 'called {number}', {})", number % 2 == 0),
+            3 => format!("SELECT set_config('{name}', 'called {number}', {})", number.is_multiple_of(2)),
             4 => format!("RESET {name}"),
             5 => format!("SET {name} TO DEFAULT"),
             _ => READ.to_owned(),

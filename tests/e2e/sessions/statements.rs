@@ -174,7 +174,7 @@ impl<'a> Maker<'a> {
             6 | 7 => self.sql(format!("INSERT INTO {name} VALUES ('row')")),
             8..=10 => self.sql(format!("SELECT what FROM {name} ORDER BY what")),
             11 => self.sql(format!("DROP TABLE IF EXISTS {name}")),
-            12 => self.sql(format!("DROP TABLE pg_temp.{name}")),
+            12 => self.sql(format!("DROP TABLE {name}")),
             _ => self.any(&["CREATE TEMP SEQUENCE ts", "DROP SEQUENCE ts", "SELECT nextval('ts')"]),
         }
     }

@@ -12,6 +12,14 @@ use crate::support::{Cluster, Config, Database, Howdah, PASSWORD, PATIENCE, Wire
 /// Server connections of each pool.
 const POOL: usize = 2;
 
+/// What those set who take the server connections between the steps of a session.
+const OTHERS: [&str; 2] = [
+    "SET TimeZone = 'Europe/Paris'; SET DateStyle = 'SQL, DMY'; SET search_path = two; SET work_mem = '7MB'; \
+     SET statement_timeout = '9min'; SET default_transaction_isolation = 'serializable'",
+    "SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'iso_8601'; SET search_path = one; SET extra_float_digits = 0; \
+     SET bytea_output = 'escape'; SET application_name = 'other'; SET ROLE mate",
+];
+
 /// A number of six digits that no other run of this process has.
 fn next_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -91,6 +99,9 @@ impl World {
         let expected = self.directly(script);
         let login = || Wire::login(("127.0.0.1", self.howdah.port), "app_trust", &self.database.name);
         let mut others = [login(), login()];
+        for (other, settings) in others.iter_mut().zip(OTHERS) {
+            other.query(settings);
+        }
         let mut disturb = |idle: bool| {
             if idle {
                 // Nobody waits for ever: if the first took the last free connection, it gives it back.
