@@ -187,7 +187,7 @@ impl ServerSession {
             held |= Leaves::AUTHORIZATION;
         }
         // No list tells that such a setting is gone; only that all are.
-        let still = self.held.has(Leaves::UNREADABLE) && !self.blind && !(left.reset_all && !left.undone);
+        let still = self.held.has(Leaves::UNREADABLE) && !self.blind && (left.undone || !left.reset_all);
         if left.unreadable || still {
             held |= Leaves::UNREADABLE;
         }

@@ -73,7 +73,7 @@ impl ClientSession {
         let asks = starts && self.asks(tag, given.body);
         let quiet = to.server.expect.is_empty() && !to.server.unsynced && !to.server.copy_in;
         let knows = || self.asks_sequences || self.gate.as_ref().is_some_and(|gate| gate.knows_sequences());
-        if !starts || !asks && !(quiet && knows()) {
+        if !(starts && (asks || quiet && knows())) {
             return None;
         }
         if quiet && to.server.status() == b'E' {
