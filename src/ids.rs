@@ -77,3 +77,27 @@ impl SslMode {
         Self::WORDS.iter().find(|(_, mode)| *mode == self).map_or("prefer", |(name, _)| name)
     }
 }
+
+/// What becomes of a client that leaves something in its session that cannot be carried to another server
+/// connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PinMode {
+    /// It keeps its server connection until nothing is left.
+    #[default]
+    Auto,
+    /// What would leave it is refused.
+    Refuse,
+    /// Nothing: it is removed when another client gets the connection.
+    Never,
+}
+
+impl PinMode {
+    /// All words.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("auto", Self::Auto), ("refuse", Self::Refuse), ("never", Self::Never)];
+
+    /// The word for this mode.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, mode)| *mode == self).map_or("auto", |(name, _)| name)
+    }
+}

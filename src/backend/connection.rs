@@ -140,6 +140,8 @@ pub struct Backend {
     /// The client whose traces are in the session, if there are any, and the tenant in whose name it left
     /// them: in another tenant's name it is a stranger to them.
     pub owner: Option<(crate::ids::ClientId, u64)>,
+    /// The client that used it last.
+    pub last_client: Option<crate::ids::ClientId>,
     /// The tenant that used it last; `None` if it is new or has just been cleaned.
     pub tenant: Option<u64>,
     /// The tenant that it counts for while it is lent or being brought to rest; the pool's own affair.
@@ -174,6 +176,7 @@ impl Backend {
             used: now,
             home,
             owner: None,
+            last_client: None,
             tenant: None,
             lent_to: None,
         }

@@ -119,6 +119,11 @@ fn pool(out: &mut Text, pool: &PoolSettings) {
     out.timeout("server_lifetime", pool.server_lifetime);
     out.text("server_reset_query", &pool.server_reset_query);
     out.number("max_prepared_statements", pool.max_prepared_statements);
+    out.text("pin", pool.pin.word());
+    match pool.max_pinned_connections {
+        Some(most) => out.number("max_pinned_connections", most),
+        None => out.comment(&format!("max_pinned_connections: {}", pool.most_pinned())),
+    }
 }
 
 /// Only what was typed: the rest depends on the database.
@@ -129,6 +134,7 @@ fn overrides(out: &mut Text, typed: &PoolOverrides) {
         ("reserve_pool_size", typed.reserve_pool_size),
         ("max_db_connections", typed.max_db_connections),
         ("max_prepared_statements", typed.max_prepared_statements),
+        ("max_pinned_connections", typed.max_pinned_connections),
     ];
     let durations = [
         ("reserve_pool_timeout", typed.reserve_pool_timeout),
@@ -143,6 +149,9 @@ fn overrides(out: &mut Text, typed: &PoolOverrides) {
     ];
     if let Some(mode) = typed.pool_mode {
         out.text("pool_mode", mode.word());
+    }
+    if let Some(pin) = typed.pin {
+        out.text("pin", pin.word());
     }
     for (key, value) in numbers {
         if let Some(value) = value {

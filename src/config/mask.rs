@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here is masked in errors, nothing worse.
-const OPEN_KEYS: [&str; 78] = [
+const OPEN_KEYS: [&str; 80] = [
     "include",
     "addresses",
     "unix_socket_dir",
@@ -43,6 +43,8 @@ const OPEN_KEYS: [&str; 78] = [
     "server_lifetime",
     "server_reset_query",
     "max_prepared_statements",
+    "pin",
+    "max_pinned_connections",
     "host",
     "port",
     "dbname",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::checked::word_of;
+use crate::ids::PinMode;
 
 /// When a client gives its server connection back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +62,11 @@ pub struct PoolSettings {
     pub server_reset_query: String,
     /// Prepared statements kept on one server connection; 0: prepared statements are not tracked.
     pub max_prepared_statements: usize,
+    /// What becomes of a client that leaves something that cannot be carried to another server connection.
+    pub pin: PinMode,
+    /// Server connections of one pool that clients may keep so at one time; at least 1. `None`: all but one, see
+    /// [`PoolSettings::most_pinned`].
+    pub max_pinned_connections: Option<usize>,
 }
 
 impl Default for PoolSettings {
@@ -82,6 +88,8 @@ impl Default for PoolSettings {
             server_lifetime: Some(Duration::from_secs(60 * 60)),
             server_reset_query: "DISCARD ALL".to_owned(),
             max_prepared_statements: 200,
+            pin: PinMode::Auto,
+            max_pinned_connections: None,
         }
     }
 }
@@ -122,6 +130,10 @@ pub struct PoolOverrides {
     pub server_reset_query: Option<String>,
     /// See [`PoolSettings::max_prepared_statements`].
     pub max_prepared_statements: Option<usize>,
+    /// See [`PoolSettings::pin`].
+    pub pin: Option<PinMode>,
+    /// See [`PoolSettings::max_pinned_connections`].
+    pub max_pinned_connections: Option<usize>,
 }
 
 impl PoolSettings {
@@ -144,7 +156,14 @@ impl PoolSettings {
         set_timeout(&mut self.server_lifetime, over.server_lifetime);
         set(&mut self.server_reset_query, over.server_reset_query.clone());
         set(&mut self.max_prepared_statements, over.max_prepared_statements);
+        set(&mut self.pin, over.pin);
+        set(&mut self.max_pinned_connections, over.max_pinned_connections.map(Some));
         self
+    }
+
+    /// `max_pinned_connections`, or all of the pool's connections but one.
+    pub fn most_pinned(&self) -> usize {
+        self.max_pinned_connections.unwrap_or_else(|| self.default_pool_size.saturating_sub(1).max(1))
     }
 }
 

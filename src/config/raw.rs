@@ -15,7 +15,7 @@ use super::raw_tenancy::{
 };
 use super::reader::Reader;
 use super::source::{At, Located};
-use crate::ids::SslMode;
+use crate::ids::{PinMode, SslMode};
 
 /// Highest number of connections of any kind that is accepted.
 pub(super) const MAX_CONNECTIONS: usize = 1_000_000;
@@ -277,8 +277,24 @@ fn read_pool(table: &mut Reader<'_>) -> RawPool {
         server_lifetime: value(table.duration("server_lifetime")),
         server_reset_query: value(table.any_string("server_reset_query")),
         max_prepared_statements: value(table.count("max_prepared_statements", all)),
+        pin: value(table.word("pin", &PinMode::WORDS)),
+        max_pinned_connections: read_most_pinned(table),
     };
     RawPool { at: table.at.clone(), typed, min_at, size_at }
+}
+
+fn read_most_pinned(table: &mut Reader<'_>) -> Option<usize> {
+    let most = table.count("max_pinned_connections", 0..=MAX_CONNECTIONS)?;
+    if most.value == 0 {
+        table.problem(
+            Problem::new("`max_pinned_connections` is 0, so no client could keep its connection")
+                .at(&most.at)
+                .help("write pin = \"refuse\" instead: then what would need one is refused")
+                .help(format!("valid here: a number from 1 to {MAX_CONNECTIONS}")),
+        );
+        return None;
+    }
+    Some(most.value)
 }
 
 fn read_secret(table: &mut Reader<'_>) -> RawSecret {

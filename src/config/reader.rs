@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         Some((value.get_ref(), At { file: self.context.file, span: value.span() }))
     }
 
-    fn problem(&mut self, problem: Problem) {
+    pub(super) fn problem(&mut self, problem: Problem) {
         self.broken = true;
         self.context.problems.add(problem);
     }

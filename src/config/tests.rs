@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ids::SslMode;
+use crate::ids::{PinMode, SslMode};
 
 mod tenancy;
 
@@ -157,6 +157,13 @@ const MISTAKES: &[(&str, usize, usize, &[&str])] = &[
         &["did you mean \"transaction\"?", "transaction, session, statement"],
     ),
     ("[pool]\ndefault_pool_size = 0", 2, 21, &["out of range", "from 1"]),
+    (
+        "[pool]\nmax_pinned_connections = 0",
+        2,
+        26,
+        &["`max_pinned_connections` is 0", "pin = \"refuse\"", "from 1 to"],
+    ),
+    ("[pool]\npin = \"always\"", 2, 7, &["`always` is not a valid `pin`", "auto, refuse, never"]),
     ("[pool]\nmin_pool_size = 21", 2, 17, &["min_pool_size 21 is more than default_pool_size 20"]),
     ("[pool]\nserver_reset_query = \"a\\u0000b\"", 2, 22, &["NUL"]),
     ("[databases.howdah]\nhost = \"h\"", 1, 12, &["`howdah` is Howdah's own console"]),
@@ -249,7 +256,7 @@ fn an_error_looks_like_this() {
     let text =
         load(&path).unwrap_err().to_string().replace(&path.display().to_string(), "config/howdah.toml");
     let (before, list) = text.split_once("default_pool_size, ").unwrap();
-    assert!(list.ends_with("max_prepared_statements\n"));
+    assert!(list.ends_with("max_pinned_connections\n"));
     insta::assert_snapshot!(before, @r"
     error: unknown key `defualt_pool_size`
      --> config/howdah.toml:3:3
@@ -335,6 +342,7 @@ fn overrides_lie_upon_each_other() {
     let (a, u) = (&config.databases["a"], &config.users["u"]);
     let pool = config.pool_settings(a, u);
     assert_eq!((pool.default_pool_size, pool.min_pool_size), (7, 2));
+    assert_eq!((pool.pin, pool.most_pinned()), (PinMode::Auto, 6));
     assert_eq!((pool.query_timeout, pool.max_db_connections), (None, None));
 }
 
@@ -416,7 +424,7 @@ fn secrets_are_masked_wherever_the_mistake_is() {
         "[users.x]\npasswd = \"\"\"\nhunter2\"\"\"",
         "[users.x]\npassword = [\"hunter2\"]",
         "[users.x]\npassword.x = \"hunter2\"",
-        "[users.x]\nport = \"hunter2\"\npassword = \"x\"\npin = \"hunter2\"",
+        "[users.x]\nport = \"hunter2\"\npassword = \"x\"\npincode = \"hunter2\"",
         "[users]\nx = \"hunter2\"",
         "users = \"hunter2\"",
         "password = \"hunter2\"",
@@ -592,6 +600,7 @@ fn what_was_understood_is_described_without_secrets() {
         "[databases.\"a b\"]",
         "pool_mode = \"session\"",
         "default_pool_size = 5",
+        "pin = \"auto\"\n# max_pinned_connections: 4\n",
         "[databases.b.tls]\nmode = \"require\"",
         "password = \"***\" # plain",
         "password = \"***\" # a SCRAM verifier",

@@ -16,6 +16,7 @@ use prometheus::{
 };
 
 use crate::ids::PoolKey;
+use crate::sql::Leaves;
 
 /// All metrics of the process.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Metrics {
     connects: IntCounterVec,
     connect_failures: IntCounterVec,
     transactions: IntCounterVec,
+    pinned: IntGaugeVec,
+    pins: IntCounterVec,
     wait: HistogramVec,
     transaction: HistogramVec,
 }
@@ -63,6 +66,11 @@ pub struct PoolMetrics {
     pub connects: IntCounter,
     /// Server connections that could not be made.
     pub connect_failures: IntCounter,
+    /// Server connections that a client keeps beyond its transactions, by the place of the reason in
+    /// [`Leaves::PINS`].
+    pub pinned: [IntGauge; Leaves::PINS.len()],
+    /// Times that a client began to keep one.
+    pub pins: [IntCounter; Leaves::PINS.len()],
     transactions: IntCounter,
     wait: Histogram,
     transaction: Histogram,
@@ -94,6 +102,7 @@ pub struct TransactionTiming {
 const SECONDS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 const POOL: [&str; 2] = ["database", "user"];
+const REASON: [&str; 3] = ["database", "user", "reason"];
 
 impl Metrics {
     /// Metrics in a registry of their own.
@@ -166,6 +175,18 @@ impl Metrics {
                 &POOL,
             )?,
             transactions: counters("howdah_pool_transactions_total", "Transactions that ended.", &POOL)?,
+            pinned: IntGaugeVec::new(
+                Opts::new(
+                    "howdah_pinned_connections",
+                    "Server connections that a client keeps beyond its transactions.",
+                ),
+                &REASON,
+            )?,
+            pins: counters(
+                "howdah_pins_total",
+                "Times that a client began to keep its server connection beyond a transaction.",
+                &REASON,
+            )?,
             wait: histograms("howdah_pool_wait_seconds", "How long transactions waited that had to wait.")?,
             transaction: histograms(
                 "howdah_pool_transaction_seconds",
@@ -178,7 +199,7 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 20] = [
+        let all: [Box<dyn prometheus::core::Collector>; 22] = [
             Box::new(self.clients.clone()),
             Box::new(self.logins.clone()),
             Box::new(self.logged_in.clone()),
@@ -197,6 +218,8 @@ impl Metrics {
             Box::new(self.connects.clone()),
             Box::new(self.connect_failures.clone()),
             Box::new(self.transactions.clone()),
+            Box::new(self.pinned.clone()),
+            Box::new(self.pins.clone()),
             Box::new(self.wait.clone()),
             Box::new(self.transaction.clone()),
         ];
@@ -211,7 +234,10 @@ impl Metrics {
     pub fn pool(&self, key: &PoolKey) -> PoolMetrics {
         let labels: [&str; 2] = [&key.database, &key.user];
         let server = |state: &str| self.servers.with_label_values(&[&key.database, &key.user, state]);
+        let reason = |word| [&*key.database, &*key.user, word];
         PoolMetrics {
+            pinned: Leaves::PINS.map(|(_, word)| self.pinned.with_label_values(&reason(word))),
+            pins: Leaves::PINS.map(|(_, word)| self.pins.with_label_values(&reason(word))),
             active: server("active"),
             idle: server("idle"),
             waiting: self.waiting.with_label_values(&labels),

@@ -17,9 +17,9 @@ use super::slots::{Limits, Slots};
 use super::waiter::{Cell, Waiter};
 use crate::backend::{Backend, Connector};
 use crate::config::{PoolMode, PoolSettings};
-use crate::ids::{ClientId, PoolKey};
+use crate::ids::{ClientId, PinMode, PoolKey};
 use crate::observe::PoolMetrics;
-use crate::session::Settings;
+use crate::session::{PinGate, Settings};
 use crate::wire::{Parameters, PgError};
 
 /// Server connections that one pool makes at the same time.
@@ -48,6 +48,8 @@ pub struct Want {
     pub worker: usize,
     /// The client may have left traces on a connection, and wants that one if it rests.
     pub has_traces: bool,
+    /// It wants the connection that it used last, if that rests and nobody has used it since.
+    pub last: bool,
     /// Its [`crate::session::Settings::id`].
     pub settings: u64,
     /// Whose transaction it is.
@@ -78,6 +80,7 @@ pub struct Pool {
     pub(super) inner: Mutex<Inner>,
     pub(super) limit: Arc<DatabaseLimit>,
     pub(super) ids: Arc<AtomicU64>,
+    gate: Arc<PinGate>,
     born: Instant,
 }
 
@@ -108,7 +111,11 @@ impl Pool {
         limit: Arc<DatabaseLimit>,
         ids: Arc<AtomicU64>,
     ) -> Self {
-        Self { key, config, inner: Mutex::default(), limit, ids, born: now() }
+        let settings = &config.settings;
+        // In session mode each client has its connection anyway.
+        let mode = if settings.pool_mode == PoolMode::Session { PinMode::Never } else { settings.pin };
+        let gate = PinGate::new(mode, settings.most_pinned(), &key.to_string());
+        Self { key, config, inner: Mutex::default(), limit, ids, gate, born: now() }
     }
 
     /// What it is for.
@@ -124,6 +131,11 @@ impl Pool {
     /// Its metrics.
     pub fn metrics(&self) -> &PoolMetrics {
         &self.config.metrics
+    }
+
+    /// Who may keep a connection of it.
+    pub fn gate(&self) -> &Arc<PinGate> {
+        &self.gate
     }
 
     pub(super) fn lease_kind(&self) -> Kind {
@@ -338,6 +350,9 @@ impl Pool {
         metrics.idle.set(count(inner.idle.len()));
         metrics.active.set(count(inner.slots.open().saturating_sub(inner.idle.len())));
         metrics.waiting.set(count(inner.queue.len()));
+        for (reason, pinned) in metrics.pinned.iter().enumerate() {
+            pinned.set(count(self.gate.pinned(reason)));
+        }
     }
 }
 

@@ -3,9 +3,12 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::core::Pool;
+use super::core::{Pool, Want};
 use crate::backend::Backend;
+use crate::ids::PinMode;
+use crate::session::left_behind;
 use crate::sql::Leaves;
+use crate::wire::{PgError, Severity};
 
 /// Why a client keeps its server connection beyond the end of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +38,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(pool: Arc<Pool>, mut backend: Box<Backend>, worker: usize) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, mut backend: Box<Backend>, want: &Want) -> Self {
         // A socket that stays with another worker's reactor works, but each of its wake-ups crosses threads.
-        if let Err(error) = backend.move_to(worker) {
+        if let Err(error) = backend.move_to(want.worker) {
             tracing::warn!(pool = %pool.key(), %error, "a server socket could not be moved");
+        }
+        if backend.last_client.replace(want.client).is_some_and(|last| last != want.client) {
+            backend.session.change_hands();
         }
         let kind = pool.lease_kind();
         Self { pool, backend: Some(backend), kind }
@@ -50,12 +56,45 @@ impl Lease {
     }
 
     /// A transaction is over: whether what is left in the session keeps its client on this connection, if `pins`.
-    pub fn pin(&mut self, pins: bool) {
+    ///
+    /// # Errors
+    /// What is left may not keep it; the session must end with this. 0A000: `pin = "refuse"`; 53300: too many do.
+    pub fn pin(&mut self, pins: bool) -> Result<(), PgError> {
         if self.kind == Kind::Pinned(PinReason::SessionMode) || !pins {
-            return;
+            return Ok(());
         }
-        let held = self.backend.as_ref().map_or(Leaves::NOTHING, |backend| backend.session.held());
-        self.kind = if held.any() { Kind::Pinned(PinReason::Left(held)) } else { Kind::Transaction };
+        let gate = Arc::clone(self.pool.gate());
+        let session = &mut self.session;
+        let held = session.held();
+        let Some(reason) = held.first_pin().filter(|_| gate.mode() != PinMode::Never) else {
+            session.count_pin();
+            self.kind = Kind::Transaction;
+            return Ok(());
+        };
+        // What is not known is asked again after the next transaction; until then nobody else may have it.
+        let known = !session.is_blind();
+        if known && gate.mode() == PinMode::Refuse {
+            return Err(left_behind(held));
+        }
+        if known && !session.keep_place(&gate) {
+            return Err(gate.full().with_severity(Severity::Fatal));
+        }
+        session.count_pin();
+        if self.kind == Kind::Transaction
+            && let Some(pins) = self.pool.metrics().pins.get(reason)
+        {
+            pins.inc();
+        }
+        self.kind = Kind::Pinned(PinReason::Left(held));
+        Ok(())
+    }
+
+    /// What its client keeps it for, beside session mode.
+    pub fn kept_for(&self) -> Leaves {
+        match self.kind {
+            Kind::Pinned(PinReason::Left(held)) => held,
+            Kind::Pinned(PinReason::SessionMode) | Kind::Transaction => Leaves::NOTHING,
+        }
     }
 
     /// The tenant whose traces may be on the connection; `None` if nobody has used it. Borrowing it changes
@@ -87,7 +126,10 @@ impl Lease {
     /// The client is gone, or the connection must be cleaned: brings it to rest in a task of its own, or
     /// closes it. `reset` runs `server_reset_query` first.
     pub fn recover(mut self, reset: bool) {
-        if let Some(backend) = self.backend.take() {
+        if let Some(mut backend) = self.backend.take() {
+            if backend.session.held().has(Leaves::LIBRARY) {
+                backend.set_broken(); // nothing takes that out of the process again
+            }
             super::recover::spawn(Arc::clone(&self.pool), backend, reset);
         }
     }

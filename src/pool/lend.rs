@@ -28,7 +28,7 @@ impl Pool {
             backend.lent_to = Some(want.share.tenant);
             drop(inner);
             if backend.is_alive() {
-                return Acquire::Ready(Lease::new(Arc::clone(self), backend, want.worker));
+                return Acquire::Ready(Lease::new(Arc::clone(self), backend, &want));
             }
             backend.set_broken();
             self.close(backend);
@@ -47,7 +47,7 @@ impl Pool {
         if more {
             self.go_on(want.worker);
         }
-        Acquire::Wait(Waiter { pool: Arc::clone(self), cell, ticket, worker: want.worker })
+        Acquire::Wait(Waiter { pool: Arc::clone(self), cell, ticket })
     }
 
     /// A waiting client goes.
@@ -202,6 +202,11 @@ impl Inner {
         }
         let clean =
             |b: &Backend| b.owner.is_none() && (!want.strict || b.tenant.is_none_or(|last| last == tenant));
+        if want.last
+            && let Some(at) = idle.iter().rposition(|b| b.last_client == Some(want.client) && clean(b))
+        {
+            return Some(idle.remove(at));
+        }
         let fits =
             |b: &Backend| clean(b) && b.home == want.worker && b.session.settings().id() == want.settings;
         let newest = idle.len().saturating_sub(LOOK_AT);

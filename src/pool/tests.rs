@@ -219,6 +219,7 @@ fn want(client: u64) -> Want {
         client: ClientId(client),
         worker: 0,
         has_traces: false,
+        last: false,
         settings: 0,
         share: Share::default(),
         strict: false,

@@ -61,7 +61,6 @@ pub struct Waiter {
     pub(super) pool: Arc<Pool>,
     pub(super) cell: Arc<Cell>,
     pub(super) ticket: Ticket,
-    pub(super) worker: usize,
 }
 
 impl Waiter {
@@ -74,7 +73,7 @@ impl Waiter {
         let mut state = self.cell.state.lock();
         if let Some(result) = state.result.take() {
             drop(state);
-            Poll::Ready(result.map(|backend| Lease::new(Arc::clone(&self.pool), backend, self.worker)))
+            Poll::Ready(result.map(|backend| Lease::new(Arc::clone(&self.pool), backend, &self.cell.want)))
         } else {
             if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
                 state.waker = Some(cx.waker().clone());

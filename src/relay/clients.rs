@@ -1,7 +1,7 @@
 //! All clients: for cancel requests, for shutting down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
@@ -14,6 +14,7 @@ use tracing::debug;
 
 use crate::backend::BackendHandle;
 use crate::ids::ClientId;
+use crate::sql::Leaves;
 use crate::wire::CancelRequest;
 
 /// A wish of somebody else's about a session.
@@ -57,9 +58,22 @@ pub struct ClientHandle {
     wishes: AtomicU8,
     waker: AtomicWaker,
     running: Mutex<Running>,
+    /// What it keeps its server connection for, as [`Leaves::bits`].
+    pinned: AtomicU32,
 }
 
 impl ClientHandle {
+    /// What it keeps its server connection for beyond its transactions, in words; `None`: it does not.
+    pub fn pinned(&self) -> Option<String> {
+        let held = Leaves::from_bits(self.pinned.load(Ordering::Relaxed));
+        held.any().then(|| held.pin_words())
+    }
+
+    /// Notes what it keeps its server connection for. True if it was something else before.
+    pub(super) fn set_pinned(&self, held: Leaves) -> bool {
+        self.pinned.swap(held.bits(), Ordering::Relaxed) != held.bits()
+    }
+
     /// The secret half of its cancel key.
     pub fn secret(&self) -> &[u8] {
         self.secret.get(..usize::from(self.secret_len)).unwrap_or_default()
@@ -186,6 +200,7 @@ impl Clients {
                     wishes: AtomicU8::new(WOKEN),
                     waker: AtomicWaker::new(),
                     running: Mutex::default(),
+                    pinned: AtomicU32::new(0),
                 });
                 place.insert(Arc::clone(&handle));
                 return Some(handle);

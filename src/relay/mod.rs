@@ -25,6 +25,7 @@ mod deadline;
 mod listen;
 mod messages;
 mod own;
+mod pinned;
 mod replication;
 mod resolvers;
 mod session;

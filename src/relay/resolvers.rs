@@ -122,6 +122,7 @@ async fn query(asking: &Asking<'_>) -> Result<(Found, Instant), PgError> {
         client: asking.client,
         worker: asking.worker,
         has_traces: false,
+        last: false,
         settings: 0,
         share: Share::default(),
         strict: false,

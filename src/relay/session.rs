@@ -15,7 +15,6 @@ use super::own::OwnBatch;
 use super::shared::Shared;
 use super::tenant::Tenancy;
 use crate::net::Stream;
-use crate::observe::TransactionTiming;
 use crate::pool::{EVERYTHING, Kind, Lease, Pool, Share, Waiter, Want};
 use crate::session::ClientSession;
 use crate::sql::Leaves;
@@ -104,6 +103,8 @@ pub(super) struct Session {
     pub(super) statement_mode: bool,
     /// The server is being asked what is left in the session.
     pub(super) probing: bool,
+    /// The client has a connection, and its last transaction is over.
+    pub(super) over: bool,
     /// Something for the client waits for the next turn.
     pub(super) yielding: bool,
     /// Who the client's tenant is; `None` without tenancy.
@@ -192,11 +193,12 @@ impl Session {
     }
 
     /// Asks for a connection for the frame that is next. False when it is not there yet.
-    pub(super) fn acquire(&mut self) -> Result<bool, PgError> {
+    pub(super) fn acquire(&mut self, frame: &[u8]) -> Result<bool, PgError> {
         let want = Want {
             client: self.handle.id,
             worker: self.worker,
             has_traces: self.has_traces,
+            last: self.front.prefers_last(frame),
             settings: self.front.settings().id(),
             share: self.tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share()),
             strict: self.tenancy.as_ref().is_some_and(|tenancy| tenancy.is_strict()),
@@ -245,6 +247,7 @@ impl Session {
     /// A connection is there: what must be done on it first goes out.
     fn begin(&mut self, mut lease: Lease) {
         self.leased_at = Some(Instant::now());
+        self.over = false;
         self.preparing = Preparing::Done;
         let (tenant, strict) = self.tenant();
         let foreign = lease.owner.is_some_and(|owner| owner != (self.handle.id, tenant))
@@ -386,6 +389,8 @@ impl Session {
         if let Some(tenancy) = &mut self.tenancy {
             tenancy.end_transaction(!lease.session.take_rolled_back());
         }
+        self.transaction_over();
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
         let backend = &mut **lease;
         if self.front.brings() && backend.session.probe(&mut self.front, &mut backend.out) {
             // The client need not wait for it, and a cancel request of its must not hit it.
@@ -393,7 +398,9 @@ impl Session {
             self.handle.set_idle();
             return Ok(());
         }
-        lease.pin(self.front.brings());
+        lease.pin(self.front.brings())?;
+        self.note_pin();
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
         if lease.kind() != Kind::Transaction {
             if lease.session.settings().id() != self.front.settings().id() {
                 self.prepare_settings(); // a DISCARD ALL has undone them
@@ -405,12 +412,6 @@ impl Session {
             self.has_traces = true;
         }
         self.handle.set_idle();
-        let server = self.leased_at.take().map(|at| at.elapsed()).unwrap_or_default();
-        if self.shared.slow.is_some_and(|slow| server >= slow) {
-            let (client, pool, waited) = (self.handle.id, self.pool.key(), self.waited);
-            tracing::info!(%client, %pool, ?server, ?waited, "slow transaction");
-        }
-        self.pool.metrics().transaction(TransactionTiming { wait: self.waited.take(), server });
         if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
             lease.release();
         }
@@ -439,15 +440,13 @@ impl Session {
     async fn finish(mut self, end: End) {
         self.shared.clients.remove(&self.handle);
         self.handle.set_idle();
+        self.handle.set_pinned(Leaves::NOTHING);
         self.leave_listening();
         let session_mode = matches!(&self.stage, Stage::Leased(lease) if lease.kind() != Kind::Transaction);
         match std::mem::replace(&mut self.stage, Stage::Resting) {
             Stage::Leased(mut lease) => {
                 if self.streaming > 0 && self.streaming_on {
                     lease.set_broken(); // the rest of the frame will never come
-                }
-                if lease.session.held().has(Leaves::LIBRARY) {
-                    lease.set_broken(); // nothing takes that out of the process again
                 }
                 let tainted = lease.session.is_tainted() || lease.owner.is_some();
                 lease.recover(session_mode || tainted);

@@ -12,6 +12,7 @@ use super::tenants::{Place, TenantState, Tenants, unix_now};
 use crate::config::{TenantRule, User};
 use crate::pool::{Kind, Pool, Share};
 use crate::session::{Change, Locals, Settings, Signature, Transaction};
+use crate::sql::Leaves;
 use crate::tenancy::{self, Identity, Who};
 use crate::wire::{PgError, front};
 
@@ -345,6 +346,7 @@ impl Session {
             // In session mode the connection is the client's between transactions too, but not another tenant's.
             if let Stage::Leased(lease) = std::mem::replace(&mut self.stage, Stage::Resting) {
                 lease.recover(true);
+                self.handle.set_pinned(Leaves::NOTHING);
             }
         }
         if changed && self.has_traces {
@@ -365,6 +367,7 @@ impl Session {
         tenancy.generation = generation;
         tenancy.valid_until = valid_until;
         tenancy.said = false;
+        self.front.set_gate(Arc::clone(pool.gate()));
         self.listen_in(&pool.key().database);
         self.pool = pool;
         self.front.set_duty(locals, guard, missing);

@@ -9,7 +9,6 @@ use super::buffer;
 use super::own::Own;
 use super::session::{End, Preparing, Session, Stage};
 use super::tenant::Tenure;
-use crate::backend::Loss;
 use crate::session::Verdict;
 use crate::wire::{self, Frame, PgError, Side, front};
 
@@ -135,15 +134,6 @@ impl Session {
         Ok(())
     }
 
-    /// The server connection is lost in the middle.
-    fn lost(&mut self, loss: &Loss) -> End {
-        if let Stage::Leased(lease) = &mut self.stage {
-            lease.set_broken();
-            tracing::warn!(client = %self.handle.id, server = %lease.id(), pool = %self.pool.key(), %loss, "server connection lost");
-        }
-        End::Error(loss.to_pg_error())
-    }
-
     /// Reads from the client. True when something came.
     pub(super) fn read_client(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Result<bool, End> {
         if !self.wants_client() {
@@ -234,6 +224,12 @@ impl Session {
         {
             return Ok(done);
         }
+        if self.over
+            && let Err(error) = self.begin_next(head.tag)
+        {
+            self.refuse_next(head, frame, error);
+            return Ok(true);
+        }
         loop {
             let verdict = match &mut self.stage {
                 Stage::Resting => {
@@ -275,7 +271,7 @@ impl Session {
                 Verdict::Terminate => return Err(End::Terminated),
                 Verdict::NeedServer => {
                     self.streaming = 0;
-                    match self.acquire() {
+                    match self.acquire(frame) {
                         Ok(true) => continue,
                         Ok(false) => return Ok(false),
                         Err(error) => {
@@ -312,8 +308,15 @@ impl Session {
                 Err(error) => error,
             },
         };
+        self.refuse_next(head, frame, error);
+        Some(true)
+    }
+
+    /// Refuses a frame before it is judged.
+    fn refuse_next(&mut self, head: Frame, frame: &[u8], error: PgError) {
         self.streaming = head.len - frame.len();
         self.streaming_on = false;
+        buffer::lend(&mut self.out.bytes);
         let replies = &mut self.out.bytes;
         if let Stage::Leased(lease) = &mut self.stage {
             let backend = &mut **lease;
@@ -322,7 +325,6 @@ impl Session {
         } else {
             self.front.refuse(head.tag, &error, replies);
         }
-        Some(true)
     }
 
     fn stream(&mut self, bytes: &[u8]) {

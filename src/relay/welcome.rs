@@ -145,6 +145,7 @@ async fn admit(
         client: id,
         worker: host.worker,
         has_traces: false,
+        last: false,
         settings: 0,
         share: tenancy.as_ref().map_or_else(Share::default, |tenancy| tenancy.share()),
         strict: tenancy.as_ref().is_some_and(|tenancy| tenancy.is_strict()),
@@ -170,9 +171,11 @@ fn session(
         _ if config.max_prepared_statements == 0 => Mode::PooledWithoutStatements,
         _ => Mode::Pooled,
     };
+    let mut front = ClientSession::new(mode, settings);
+    front.set_gate(Arc::clone(pool.gate()));
     Session {
         io,
-        front: ClientSession::new(mode, settings),
+        front,
         handle,
         pool,
         shared: Arc::clone(host.shared),
@@ -189,6 +192,7 @@ fn session(
         has_traces: false,
         statement_mode,
         probing: false,
+        over: false,
         yielding: false,
         tenancy: None,
         own: None,

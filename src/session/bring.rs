@@ -13,6 +13,7 @@ use super::expect::{Expect, Kind};
 use super::locals::{assignment, identifier, is_list, survives_text};
 use super::server::ServerSession;
 use super::settings::Settings;
+use super::sql_prepared::names_unknown;
 use super::statement::Statement;
 use crate::sql::{self, Class, Leaves};
 use crate::wire::{self, PgError, Target, front};
@@ -86,6 +87,9 @@ impl Changes {
     }
 }
 
+/// A name and a value.
+type Pair = (Box<str>, Box<str>);
+
 /// What is done about settings ahead of a frame.
 pub(super) enum Brought {
     /// Nothing.
@@ -96,12 +100,6 @@ pub(super) enum Brought {
     Wait,
     /// It is refused with this.
     Refused(PgError),
-}
-
-/// The refusal of a statement's name in the middle of a batch, where what the server has of them is not known.
-fn names_unknown() -> PgError {
-    PgError::error("0A000", "a statement that SQL prepared cannot be named behind others of this pipeline")
-        .hint("Send a Sync before it.")
 }
 
 impl ServerSession {
@@ -139,7 +137,7 @@ impl ServerSession {
     }
 
     /// What must be reset, and what set, to come to `want`.
-    pub(super) fn difference(&self, want: &Settings) -> (Vec<Box<str>>, Vec<(Box<str>, Box<str>)>) {
+    pub(super) fn difference(&self, want: &Settings) -> (Vec<Box<str>>, Vec<Pair>) {
         let have = &self.settings;
         let doubtful = |name: &str| self.bring.doubtful.iter().any(|n| n.eq_ignore_ascii_case(name));
         let lost = have.iter().map(|(name, _)| name);
@@ -149,7 +147,8 @@ impl ServerSession {
         (lost.collect(), sets.map(|(name, value)| (name.into(), value.into())).collect())
     }
 
-    fn fuse(&mut self, changes: Changes) {
+    /// They go out with a frame.
+    pub(super) fn fuse(&mut self, changes: Changes) {
         self.bring.owed = false;
         let (want, own) = (Arc::clone(&changes.want), Arc::clone(&changes.want));
         self.bring.fused = Some(Fused {
@@ -345,9 +344,8 @@ impl ClientSession {
         if !starts {
             return Brought::Nothing;
         }
-        let named = self.names_prepared(tag, given, to.server);
-        let names = named.is_some();
-        if !names && !to.server.bring.is_pending() {
+        let mut prepared = self.names_prepared(tag, given, to.server);
+        if prepared.is_none() && !to.server.bring.is_pending() {
             return Brought::Nothing;
         }
         let begun = to.server.unsynced && to.server.begun;
@@ -363,24 +361,24 @@ impl ClientSession {
         if failed {
             return Brought::Nothing; // in a failed transaction nothing runs
         }
-        if names && begun && (to.server.names_unknown || to.server.barrier_at_sync) {
-            return Brought::Refused(names_unknown());
+        if let Some(named) = prepared.take_if(|_| begun) {
+            if to.server.names_unknown || to.server.barrier_at_sync {
+                return Brought::Refused(names_unknown());
+            }
+            self.names_in_batch(&named, tag, given, to);
         }
-        if names && begun {
-            self.names_in_batch(named.as_ref().and_then(|name| name.as_deref()), tag, given, to);
-        }
-        let names = names && !begun;
-        if names && (!to.server.bring.owed || to.server.status() != b'I') {
+        if let Some(named) = prepared.as_ref().filter(|_| !to.server.bring.owed || to.server.status() != b'I')
+        {
             if to.server.unsynced {
                 to.server.cut_batch(to.out);
             }
-            to.server.preamble_names(self, named.flatten().as_deref(), to.out);
+            to.server.preamble_names(self, named, to.out);
             return Brought::Wait;
         }
         if !to.server.bring.owed {
             return Brought::Nothing;
         }
-        let plan = if names { Plan::Ahead } else { self.plan(tag, given, to.server.status()) };
+        let plan = if prepared.is_some() { Plan::Ahead } else { self.plan(tag, given, to.server.status()) };
         let changes = to.server.changes(ended.as_ref().unwrap_or(&self.settings));
         if changes.texts.is_empty() {
             to.server.settings = Arc::clone(&self.settings);
@@ -399,43 +397,6 @@ impl ClientSession {
                 to.server.preamble(self, None, to.out);
                 Brought::Wait
             }
-        }
-    }
-
-    /// The frame may name a statement that SQL prepared, and those that the server has are not its client's: the
-    /// name, if it is one.
-    fn names_prepared(&self, tag: u8, given: &Given<'_>, server: &ServerSession) -> Option<Option<Vec<u8>>> {
-        if self.sql_prepared == server.sql_prepared && !server.names_unknown {
-            return None;
-        }
-        let names = |leaves: Leaves| leaves.has(Leaves::EXECUTES | Leaves::PREPARED);
-        let differ =
-            |name: &[u8]| server.names_unknown || !self.sql_prepared.agree(&server.sql_prepared, name);
-        let text = |text: &[u8]| {
-            if !names(sql::traits(text, self.standard_strings).leaves) {
-                return None;
-            }
-            match sql::named_statement(text, self.standard_strings) {
-                Some(name) => differ(&name).then_some(Some(name)),
-                None => Some(None),
-            }
-        };
-        let of = |name: &[u8]| match self.statement(name) {
-            Some(statement) if names(statement.leaves) => {
-                wire::c_string(&statement.body).map_or(Some(None), |(query, _)| text(query))
-            }
-            Some(_) => None,
-            None => (!name.is_empty() && differ(name)).then(|| Some(name.to_vec())),
-        };
-        match tag {
-            front::QUERY => text(given.body.strip_suffix(&[0]).unwrap_or(given.body)),
-            front::PARSE => text(wire::parse(given.body).ok()?.query),
-            front::BIND => of(wire::bind_head(given.body)?.statement),
-            front::DESCRIBE => match wire::target(given.body) {
-                Ok(Target::Statement(name)) => of(name),
-                _ => None,
-            },
-            _ => None,
         }
     }
 
@@ -492,27 +453,10 @@ impl ClientSession {
     }
 
     /// Puts the changes ahead of a fastpath call in a transaction block.
-    pub(super) fn bring_with_call(&mut self, changes: Changes, to: &mut To<'_>) {
+    pub(super) fn bring_with_call(changes: Changes, to: &mut To<'_>) {
         wire::query(to.out, &changes.prefix());
         to.server.unnamed = None;
         to.server.push(Expect::new(Kind::Query, false), to.replies);
         to.server.fuse(changes);
-    }
-
-    /// In the middle of a batch there is no waiting: what SQL prepared goes ahead of the frame in it.
-    fn names_in_batch(&mut self, name: Option<&[u8]>, tag: u8, given: &Given<'_>, to: &mut To<'_>) {
-        let (texts, then) = to.server.sql_prepared.changes(&self.sql_prepared, name);
-        let unnamed = tag == front::BIND && given.body.first() == Some(&0);
-        for mut text in texts {
-            text.push_str("\0\0\0");
-            self.run_unnamed(text.as_bytes(), unnamed, to);
-        }
-        to.server.sql_prepared = then;
-        to.server.names_in_batch = true;
-    }
-
-    /// They are put ahead of a simple query.
-    pub(super) fn bring_with_query(&self, changes: Changes, server: &mut ServerSession) {
-        server.fuse(changes);
     }
 }

@@ -4,10 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::bring::{Brought, Changes};
-use super::duty::Duty;
+use super::duty::{Duty, is_large_object_call};
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
 use super::listening::Listening;
+use super::pins::PinGate;
 use super::prepared::{DEALLOCATE_DUMMY, prepare_dummy};
 use super::server::ServerSession;
 use super::settings::Settings;
@@ -64,6 +65,12 @@ pub struct ClientSession {
     pub(super) sql_prepared: SqlStatements,
     /// Stands for `search_path`: the same text means another statement under another one.
     pub(super) scope: u64,
+    /// Whether it may keep a server connection; `None`: it may.
+    pub(super) gate: Option<Arc<PinGate>>,
+    /// It has asked for the state of sequences.
+    pub(super) asks_sequences: bool,
+    /// Its `search_path` begins with `pg_temp`: whatever it creates is temporary.
+    pub(super) makes_temporary: bool,
     /// What tenancy asks of it; `None` without tenancy.
     pub(super) duty: Option<Box<Duty>>,
     /// What it listens to; `None` for most.
@@ -101,6 +108,9 @@ impl ClientSession {
             told: Parameters::new(),
             sql_prepared: SqlStatements::default(),
             scope: 0,
+            gate: None,
+            asks_sequences: false,
+            makes_temporary: false,
             duty: None,
             listening: None,
             notified: false,
@@ -143,6 +153,8 @@ impl ClientSession {
         self.standard_strings = self.settings.get("standard_conforming_strings") != Some("off");
         let of_tenant = self.locals().map_or(0, |(locals, _)| locals.scope());
         let path = self.settings.get("search_path");
+        let first = path.unwrap_or_default().trim_start_matches([' ', '"']);
+        self.makes_temporary = first.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("pg_temp"));
         self.scope = if path.is_none() && of_tenant == 0 {
             0
         } else {
@@ -311,22 +323,14 @@ impl ClientSession {
                 Brought::Refused(error) => return Ok(self.fail_in_batch(error, &mut to)),
             }
         }
+        if self.mode != Mode::Exclusive
+            && let Some(verdict) = self.discard_sequences(tag, &given, &mut to)
+        {
+            return Ok(verdict);
+        }
         match tag {
             front::QUERY => return self.query(&given, changes, &mut to),
-            front::FUNCTION_CALL => {
-                if let Some(changes) = changes {
-                    self.bring_with_call(changes, &mut to);
-                }
-                if self.duty.is_some()
-                    && let Some(verdict) = self.call_with_duty(&given, &mut to)
-                {
-                    return Ok(verdict);
-                }
-                to.server.replay_ok = false;
-                to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
-                self.hold_behind(to.server);
-                return Ok(Verdict::Forward);
-            }
+            front::FUNCTION_CALL => return Ok(self.call(&given, changes, &mut to)),
             front::COPY_DATA => return Ok(Verdict::Forward),
             front::COPY_DONE | front::COPY_FAIL => {
                 to.server.copy_in = false;
@@ -370,11 +374,30 @@ impl ClientSession {
             front::BIND => self.bind(&given, &mut to),
             front::DESCRIBE => self.describe(&given, &mut to),
             front::CLOSE => self.close(&given, &mut to),
-            _ => self.execute(&given, &mut to),
+            _ => Ok(self.execute(&given, &mut to)),
         }
     }
 
-    fn execute(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+    fn call(&mut self, given: &Given<'_>, changes: Option<Changes>, to: &mut To<'_>) -> Verdict {
+        if let Some(changes) = changes {
+            Self::bring_with_call(changes, to);
+        }
+        if self.duty.is_some()
+            && let Some(verdict) = self.call_with_duty(given, to)
+        {
+            return verdict;
+        }
+        if self.mode != Mode::Exclusive && !is_large_object_call(given.body) {
+            // Only the server knows which function that is.
+            to.server.leave(sql::Leaves::ANYTHING | sql::Leaves::DRAWS);
+        }
+        to.server.replay_ok = false;
+        to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+        self.hold_behind(to.server);
+        Verdict::Forward
+    }
+
+    fn execute(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
         if self.watches_portals(to.server) {
             to.server.step_portal(given.body);
         }
@@ -390,17 +413,17 @@ impl ClientSession {
     }
 
     /// Behind an Execute that resets what the client asked for when it connected, that is set again.
-    fn ask_again(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
-        let Some((portal, _)) = wire::c_string(given.body) else { return Ok(Verdict::Forward) };
+    fn ask_again(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+        let Some((portal, _)) = wire::c_string(given.body) else { return Verdict::Forward };
         let Some((_, asked)) = to.server.resets.extract_if(.., |(name, _)| **name == *portal).last() else {
-            return Ok(Verdict::Forward);
+            return Verdict::Forward;
         };
         to.out.extend_from_slice(given.frame);
         for mut body in asked {
             body.extend_from_slice(&[0, 0, 0]);
             self.run_unnamed(&body, false, to);
         }
-        Ok(Verdict::Rewritten(given.len))
+        Verdict::Rewritten(given.len)
     }
 
     /// Judges the frames of a batch again, after a stale statement was found in it.
@@ -478,6 +501,9 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Query, true), to.replies);
             return Ok(Verdict::Forward);
         };
+        if let Err(error) = self.judge_pins(traits.leaves, to.server) {
+            return Ok(self.fail_query(error, to));
+        }
         // With settings of its own it cannot wait: the frame and they are one.
         if traits.listens && self.notified && to.server.owes_batch() {
             // Whether it listens in the transaction that notifies, or behind it.
@@ -510,7 +536,7 @@ impl ClientSession {
             && let Some(edits) = self.edits(text, &traits, changes.as_ref(), None, to.server)
         {
             if let Some(changes) = changes {
-                self.bring_with_query(changes, to.server);
+                to.server.fuse(changes);
             }
             edits.write(to.out, text, None);
             entry.inserts = Some(edits.inserts());

@@ -309,8 +309,7 @@ impl ClientSession {
         if self.duty.as_deref().is_none_or(|duty| duty.guard.is_open()) {
             return Ok(());
         }
-        let function = body.first_chunk::<4>().map(|oid| u32::from_be_bytes(*oid));
-        if function.is_some_and(|oid| FASTPATH.contains(&oid)) {
+        if is_large_object_call(body) {
             return self.judge_class(Class::Query);
         }
         Err(PgError::error("42501", "this function cannot be called by the fastpath protocol with a tenant")
@@ -369,6 +368,12 @@ impl ServerSession {
             State::Idle | State::Block | State::Unknown => Change::Now,
         }
     }
+}
+
+/// A fastpath call of a function for large objects.
+pub(super) fn is_large_object_call(body: &[u8]) -> bool {
+    let function = body.first_chunk::<4>().map(|oid| u32::from_be_bytes(*oid));
+    function.is_some_and(|oid| FASTPATH.contains(&oid))
 }
 
 fn same(a: Option<&Arc<Locals>>, b: Option<&Arc<Locals>>) -> bool {

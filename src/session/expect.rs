@@ -67,6 +67,8 @@ pub struct Expect {
     pub(super) steps: Option<Box<Steps>>,
     /// A query of the slow path, ahead of the client's statement or behind it.
     pub(super) aside: bool,
+    /// It is a DISCARD SEQUENCES of Howdah's own, ahead of a client's frame.
+    pub(super) discards: bool,
     /// It asks what is left in the session: its rows are read.
     pub(super) probes: bool,
 }
@@ -85,6 +87,7 @@ impl Expect {
             done: 0,
             steps: None,
             aside: false,
+            discards: false,
             probes: false,
         }
     }

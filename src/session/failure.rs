@@ -30,6 +30,10 @@ impl ServerSession {
                 self.slow_failed(framed(back::ERROR, body));
                 return Ok(Action::Swallow);
             }
+            if head.discards {
+                self.sequences_kept();
+                return Ok(Action::Swallow);
+            }
             if head.probes {
                 self.probe_error();
                 return Ok(Action::Swallow);
@@ -94,6 +98,9 @@ impl ServerSession {
 
     /// The server ignores all frames of this batch up to its Sync: nothing of them happened.
     fn skip_batch(&mut self, client: &mut ClientSession) {
+        if std::mem::take(&mut self.discards_in_batch) {
+            self.sequences_kept();
+        }
         let sync = self.expect.iter().position(|e| e.kind == Kind::Sync);
         self.discarding = sync.is_none();
         if self.discarding {

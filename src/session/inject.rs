@@ -73,7 +73,7 @@ impl ClientSession {
         let edits =
             self.edits(text, traits, changes.as_ref(), Some((&*locals, places.as_slice())), to.server)?;
         if let Some(changes) = changes.take() {
-            self.bring_with_query(changes, to.server);
+            to.server.fuse(changes);
         }
         edits.write(to.out, text, Some(&*locals));
         let mut entry = Expect::new(Kind::Query, true);

@@ -19,6 +19,10 @@ pub(super) struct Left {
     pub(super) all: bool,
     /// A setting was changed of which neither the text nor a list of the server's tells the name.
     pub(super) unreadable: bool,
+    /// A LOAD is complete.
+    pub(super) loaded: bool,
+    /// All settings went back to their defaults.
+    pub(super) reset_all: bool,
     /// Something failed or was rolled back: a named setting may have what it had before.
     pub(super) undone: bool,
 }
@@ -35,6 +39,7 @@ impl ServerSession {
         self.left.leaves |= leaves;
         self.left.all |= leaves.has(Leaves::UNREADABLE);
         self.taint(leaves.any());
+        self.note_draws(leaves);
     }
 
     /// Another session user has no role set.
@@ -53,6 +58,7 @@ impl ServerSession {
     fn leave_settings(&mut self, touched: Option<&sql::Touched>, leaves: Leaves) {
         self.left.all |= leaves.has(Leaves::RESETS);
         let Some(touched) = touched else { return };
+        self.left.reset_all |= touched.reset_all;
         self.left.unreadable |=
             touched.unknown && leaves.has(Leaves::SETTINGS) && !leaves.has(Leaves::LISTED);
         self.left.all |= touched.unknown || touched.reset_all || touched.dynamic;
@@ -70,12 +76,16 @@ impl ServerSession {
 
 impl ClientSession {
     /// A text goes out.
-    pub(super) fn note_text(&self, text: &[u8], leaves: Leaves, server: &mut ServerSession) {
+    pub(super) fn note_text(&mut self, text: &[u8], mut leaves: Leaves, server: &mut ServerSession) {
+        if self.makes_temporary {
+            leaves |= Leaves::TEMPORARY;
+        }
         if leaves == Leaves::NOTHING {
             return;
         }
         server.leave(leaves);
         server.leave_role(leaves);
+        self.note_sequences(leaves);
         if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             let touched = sql::touched(text, self.standard_strings);
             server.leave_settings(touched.as_deref(), leaves);
@@ -84,13 +94,17 @@ impl ClientSession {
     }
 
     /// A statement is about to run.
-    pub(super) fn note_use(&self, statement: &Statement, server: &mut ServerSession) {
-        let leaves = statement.leaves;
+    pub(super) fn note_use(&mut self, statement: &Statement, server: &mut ServerSession) {
+        let mut leaves = statement.leaves;
+        if self.makes_temporary {
+            leaves |= Leaves::TEMPORARY;
+        }
         if leaves == Leaves::NOTHING {
             return;
         }
         server.leave(leaves);
         server.leave_role(leaves);
+        self.note_sequences(leaves);
         if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             if statement.touched.is_some() {
                 server.leave_settings(statement.touched.as_deref(), leaves);

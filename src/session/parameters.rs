@@ -119,7 +119,7 @@ impl ServerSession {
             let now = self.reported_value(name).filter(|now| *now != &**first);
             let now = now.map(|value| String::from_utf8_lossy(value).into_owned());
             let same = |known: Option<&str>| {
-                known.map(str::as_bytes).unwrap_or(first) == now.as_deref().map_or(&**first, str::as_bytes)
+                known.map_or(&**first, str::as_bytes) == now.as_deref().map_or(&**first, str::as_bytes)
             };
             if !same(self.settings.get(typed)) {
                 self.settings = Arc::new(self.settings.changed(typed, now.as_deref()));

@@ -134,6 +134,9 @@ impl ClientSession {
             to.server.push(Expect::new(Kind::Bind, true), to.replies);
             return Ok(guard_bind(given, &bind, to));
         };
+        if let Err(error) = self.judge_pins(statement.leaves, to.server) {
+            return Ok(self.fail_in_batch(error, to));
+        }
         self.note_use(&statement, to.server);
         if statement.leaves.has(sql::Leaves::RESETS) && !self.startup.is_empty() {
             let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);

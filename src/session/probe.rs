@@ -20,6 +20,8 @@ const NOT_CARRIED: [&str; 6] = [
     "session_authorization",
     "is_superuser",
 ];
+/// Its value tells that another user is set.
+const USER: &[u8] = b"session_authorization";
 /// What the server is asked for besides settings.
 const ASKED: [(Leaves, &str); 4] = [
     (
@@ -60,19 +62,19 @@ impl ServerSession {
     /// flight, and no transaction open. [`Self::is_quiet`] tells when the answer is there; then
     /// [`Self::is_tainted`] is true only if something is really left, and [`Self::held`] says what.
     pub fn probe(&mut self, client: &mut ClientSession, out: &mut Vec<u8>) -> bool {
-        if self.probe_failed
-            || !(self.left.leaves.any() || self.held.any() && self.left.leaves.has(Leaves::ENDS))
-        {
+        let look = self.look || self.held.any() && self.left.leaves.has(Leaves::ENDS);
+        if self.probe_failed || !(self.left.leaves.any() || look) {
             return false;
         }
+        self.look = false;
         let mut left = std::mem::take(&mut self.left);
         // What a server reports, it has reported.
         let sure = self.bring.is_sure();
         left.names.retain(|name| {
-            !NOT_CARRIED.contains(&&**name) && !(sure && self.initial_value(name.as_bytes()).is_some())
+            !(NOT_CARRIED.contains(&&**name) || sure && self.initial_value(name.as_bytes()).is_some())
         });
         left.leaves |= self.held;
-        let texts = self.questions(&left, client);
+        let texts = Self::questions(&left, client);
         let probe = Probe { left, rows: Vec::new(), failed: false };
         if texts.is_empty() {
             self.conclude(probe, client);
@@ -92,7 +94,7 @@ impl ServerSession {
         self.probe.is_some()
     }
 
-    fn questions(&self, left: &Left, client: &ClientSession) -> Vec<String> {
+    fn questions(left: &Left, client: &ClientSession) -> Vec<String> {
         let mut texts = Vec::new();
         if left.leaves.has(Leaves::SETTINGS) && left.asks_all() {
             let own = |name: &str| name.contains('.');
@@ -152,6 +154,7 @@ impl ServerSession {
         let later = std::mem::replace(&mut self.left, probe.left);
         self.left.merge(later);
         self.probe_failed = true;
+        self.blind = !self.held.has(Leaves::UNREADABLE);
         self.held |= Leaves::UNREADABLE;
         self.tainted = true;
     }
@@ -171,19 +174,27 @@ impl ServerSession {
             self.sql_prepared = now;
             self.names_unknown = false;
         }
-        let mut held = self.held & Leaves::LIBRARY | left.leaves & Leaves::LIBRARY;
+        let mut held = self.held & Leaves::LIBRARY;
+        if left.loaded {
+            held |= Leaves::LIBRARY;
+        }
         for (kind, leaves) in [(b'l', Leaves::LOCKS), (b't', Leaves::TEMPORARY), (b'c', Leaves::CURSORS)] {
             if of(kind).next().is_some() {
                 held |= leaves;
             }
         }
-        const USER: &[u8] = b"session_authorization";
         let user = self.reported.iter().find(|(name, _)| **name == *USER).map(|(_, value)| &**value);
         if user.is_some_and(|user| self.initial_value(USER).is_some_and(|login| login != user)) {
             held |= Leaves::AUTHORIZATION;
         }
-        if left.unreadable {
+        // No list tells that such a setting is gone; only that all are.
+        let still = self.held.has(Leaves::UNREADABLE) && !self.blind && (left.undone || !left.reset_all);
+        if left.unreadable || still {
             held |= Leaves::UNREADABLE;
+        }
+        self.blind = false;
+        if !self.held.any() {
+            self.since_pin = 0;
         }
         self.held = held;
         // What went out while the answer was on its way is for the next look.
@@ -236,6 +247,8 @@ impl Left {
         self.all |= later.all;
         self.undone |= later.undone;
         self.unreadable |= later.unreadable;
+        self.loaded |= later.loaded;
+        self.reset_all |= later.reset_all;
     }
 }
 

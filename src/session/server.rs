@@ -9,8 +9,10 @@ use super::channels::StepPortal;
 use super::client::{ClientSession, Mode};
 use super::expect::{Expect, Kind, Queue, Undo};
 use super::left::Left;
+use super::pins::PinPlace;
 use super::position::{framed, moved_position};
 use super::probe::Probe;
+use super::sequences::Sequences;
 use super::settings::Settings;
 use super::slow::Slow;
 use super::sql_prepared::SqlStatements;
@@ -63,6 +65,9 @@ pub struct Signature {
     pub since: u64,
 }
 
+/// A portal that resets settings, and the texts that set them again.
+type ResetPortal = (Box<[u8]>, Vec<Vec<u8>>);
+
 /// What is true of one server connection.
 #[derive(Debug)]
 pub struct ServerSession {
@@ -100,6 +105,16 @@ pub struct ServerSession {
     pub(super) probe_failed: bool,
     /// What is left for certain, for which its client keeps the connection.
     pub(super) held: Leaves,
+    /// What is left could not be asked.
+    pub(super) blind: bool,
+    /// Transactions since something was left, and whether the server is to be asked again.
+    pub(super) since_pin: u32,
+    pub(super) look: bool,
+    /// Whose the state of sequences is, and whether the open batch discards it.
+    pub(super) sequences: Sequences,
+    pub(super) discards_in_batch: bool,
+    /// A place among those that may be kept.
+    pub(super) pin: Option<PinPlace>,
     /// What SQL prepared on it.
     pub(super) sql_prepared: SqlStatements,
     bringing_prepared: Option<SqlStatements>,
@@ -143,7 +158,7 @@ pub struct ServerSession {
     /// Names of clients whose Parse has failed, while frames that use them are in flight.
     pub(super) undefined: Vec<(Box<[u8]>, Arc<Statement>)>,
     /// Portals that reset what their client asked for when it connected, and what sets that again.
-    pub(super) resets: Vec<(Box<[u8]>, Vec<Vec<u8>>)>,
+    pub(super) resets: Vec<ResetPortal>,
     /// Statements that set a tenant's settings, by how many they set.
     pub(super) setters: Vec<(usize, Arc<Statement>)>,
     pub(super) slow: Slow,
@@ -188,6 +203,12 @@ impl ServerSession {
             probe: None,
             probe_failed: false,
             held: Leaves::NOTHING,
+            blind: false,
+            since_pin: 0,
+            look: false,
+            sequences: Sequences::Own,
+            discards_in_batch: false,
+            pin: None,
             sql_prepared: SqlStatements::default(),
             bringing_prepared: None,
             names_in_batch: false,
@@ -342,6 +363,9 @@ impl ServerSession {
         self.tainted = false;
         self.left = Left::default();
         self.held = Leaves::NOTHING;
+        self.blind = false;
+        self.look = false;
+        self.pin = None;
         self.sql_prepared = SqlStatements::default();
         self.names_unknown = false;
         self.brought();
@@ -394,6 +418,9 @@ impl ServerSession {
         if self.replay.capacity() > MAX_REPLAY / 8 {
             self.replay = Vec::new();
         }
+        if !self.held.any() {
+            self.pin = None;
+        }
     }
 
     /// Queues a reply; a synthetic one goes out at once when nothing is before it.
@@ -427,7 +454,7 @@ impl ServerSession {
             self.replay.clear();
             self.replay_from = 0;
             self.answered = false;
-            self.replay_ok = self.status == b'I' && self.expect.is_empty();
+            self.replay_ok = self.status == b'I' && self.expect.iter().all(|e| e.discards);
         }
         self.replay_ok &= whole && self.replay.len() + frame.len() <= MAX_REPLAY;
         if self.replay_ok {
@@ -543,13 +570,24 @@ impl ServerSession {
                 self.settings = Arc::default();
                 self.discarded = Some(Arc::clone(client.settings()));
                 self.brought();
-                self.held = self.held & Leaves::LIBRARY;
+                let loaded = if self.left.loaded { Leaves::LIBRARY } else { Leaves::NOTHING };
+                self.held = self.held & Leaves::LIBRARY | loaded;
+                self.blind = false;
+                self.sequences = Sequences::Own;
                 self.tainted = self.held.any() || self.left.leaves.any();
                 client.reset_settings();
                 self.owe_settings(client);
                 true
             }
             b"DEALLOCATE ALL\0" => true,
+            b"DISCARD SEQUENCES\0" => {
+                self.sequences = Sequences::Own;
+                false
+            }
+            b"LOAD\0" => {
+                self.left.loaded = true;
+                false
+            }
             b"COMMIT\0" | b"ROLLBACK\0" => {
                 let committed = tag == b"COMMIT\0";
                 self.rolled_back = !committed;
@@ -588,7 +626,12 @@ impl ServerSession {
             return Err(Violation("ReadyForQuery that nobody asked for"));
         };
         self.status = status;
+        if head.discards {
+            self.doubt &= self.owes_batch();
+            return Ok(Action::Swallow);
+        }
         self.copy_in = false;
+        self.discards_in_batch &= self.unsynced;
         let (untold, kept) = (self.untold(client, status), !self.bring.is_in_doubt());
         if status == b'I' {
             match self.bring.on_idle() {
@@ -597,6 +640,9 @@ impl ServerSession {
                 None if self.bring.has_doubts() => self.resolve_reported(),
                 None => {}
             }
+        }
+        if status == b'I' && head.shown {
+            self.count_transaction();
         }
         match status {
             b'T' => self.bring.on_open(),

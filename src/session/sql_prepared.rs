@@ -6,7 +6,19 @@
 
 use std::sync::Arc;
 
+use super::client::{ClientSession, Given, To};
+use super::expect::{Expect, Kind};
+use super::server::ServerSession;
 use crate::sql::{self, Leaves};
+use crate::wire::{self, PgError, Target, front};
+
+/// Which of them a frame names.
+pub(super) enum Named {
+    /// This one.
+    One(Vec<u8>),
+    /// Some, or all.
+    All,
+}
 
 /// One of them, as the server told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,15 +66,20 @@ impl SqlStatements {
     }
 
     /// What must be run to come from these to `want`: for one name, or for all. And what is there then.
-    pub(super) fn changes(&self, want: &Self, name: Option<&[u8]>) -> (Vec<String>, Self) {
-        let concerned = |s: &&SqlPrepared| name.is_none_or(|name| s.name.as_bytes() == name);
+    pub(super) fn changes(&self, want: &Self, named: &Named) -> (Vec<String>, Self) {
+        let concerned = |s: &&SqlPrepared| match named {
+            Named::One(name) => s.name.as_bytes() == name,
+            Named::All => true,
+        };
         let gone = |s: &&SqlPrepared| concerned(s) && !want.all.contains(s);
         let new = |s: &&SqlPrepared| concerned(s) && !self.all.contains(s);
         let drop = |s: &SqlPrepared| format!("DEALLOCATE \"{}\"", s.name.replace('"', "\"\""));
         let texts = self.all.iter().filter(gone).map(drop);
         let texts = texts.chain(want.all.iter().filter(new).map(|s| s.text.to_string())).collect();
         let kept = self.all.iter().filter(|s| !gone(s)).chain(want.all.iter().filter(new));
-        (texts, Self { all: kept.cloned().collect() })
+        let mut then: Vec<SqlPrepared> = kept.cloned().collect();
+        then.sort_by(|a, b| a.name.cmp(&b.name));
+        (texts, Self { all: then.into() })
     }
 
     /// Those that both have.
@@ -98,4 +115,84 @@ fn alone(name: &str, text: String) -> String {
     let found = (0..parts.len()).rev().find_map(statement);
     let found = found.and_then(|part| std::str::from_utf8(part).ok());
     found.map(|part| part.trim_end().trim_end_matches(';').to_owned()).unwrap_or(text)
+}
+
+impl ClientSession {
+    /// The frame may name a statement that SQL prepared, and those that the server has are not its client's: the
+    /// name, if it is one.
+    pub(super) fn names_prepared(&self, tag: u8, given: &Given<'_>, server: &ServerSession) -> Option<Named> {
+        if self.sql_prepared == server.sql_prepared && !server.names_unknown {
+            return None;
+        }
+        let names = |leaves: Leaves| leaves.has(Leaves::EXECUTES | Leaves::PREPARED);
+        let differ =
+            |name: &[u8]| server.names_unknown || !self.sql_prepared.agree(&server.sql_prepared, name);
+        let text = |text: &[u8]| {
+            if !names(sql::traits(text, self.standard_strings).leaves) {
+                return None;
+            }
+            match sql::named_statement(text, self.standard_strings) {
+                Some(name) => differ(&name).then_some(Named::One(name)),
+                None => Some(Named::All),
+            }
+        };
+        let of = |name: &[u8]| match self.statement(name) {
+            Some(statement) if names(statement.leaves) => {
+                wire::c_string(&statement.body).map_or(Some(Named::All), |(query, _)| text(query))
+            }
+            Some(_) => None,
+            None => (!name.is_empty() && differ(name)).then(|| Named::One(name.to_vec())),
+        };
+        match tag {
+            front::QUERY => text(given.body.strip_suffix(&[0]).unwrap_or(given.body)),
+            front::PARSE => text(wire::parse(given.body).ok()?.query),
+            front::BIND => of(wire::bind_head(given.body)?.statement),
+            front::DESCRIBE => match wire::target(given.body) {
+                Ok(Target::Statement(name)) => of(name),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// In the middle of a batch there is no waiting: what SQL prepared goes ahead of the frame in it.
+    pub(super) fn names_in_batch(&mut self, named: &Named, tag: u8, given: &Given<'_>, to: &mut To<'_>) {
+        let (texts, then) = to.server.sql_prepared.changes(&self.sql_prepared, named);
+        let unnamed = tag == front::BIND && given.body.first() == Some(&0);
+        for mut text in texts {
+            text.push_str("\0\0\0");
+            self.run_unnamed(text.as_bytes(), unnamed, to);
+        }
+        to.server.sql_prepared = then;
+        to.server.names_in_batch = true;
+    }
+}
+
+impl ServerSession {
+    /// Prepares what SQL had prepared in the client's session, and drops what another's had: of one name, or all. As
+    /// [`Self::preamble`].
+    pub(super) fn preamble_names(&mut self, client: &ClientSession, named: &Named, out: &mut Vec<u8>) {
+        if self.names_unknown {
+            // All of them go, and those of the protocol with them.
+            self.run(out, b"DEALLOCATE ALL\0\0\0", &[]);
+            self.statements.retain(&[]);
+            self.sql_prepared = SqlStatements::default();
+        }
+        let (texts, then) = self.sql_prepared.changes(&client.sql_prepared, named);
+        for mut text in texts {
+            text.push_str("\0\0\0");
+            self.run(out, text.as_bytes(), &[]);
+        }
+        wire::sync(out);
+        self.expect.push_back(Expect::new(Kind::Sync, false));
+        self.unnamed = None;
+        self.begin_preamble(None, None);
+        self.bring_prepared(then);
+    }
+}
+
+/// The refusal of a statement's name in the middle of a batch, where what the server has of them is not known.
+pub(super) fn names_unknown() -> PgError {
+    PgError::error("0A000", "a statement that SQL prepared cannot be named behind others of this pipeline")
+        .hint("Send a Sync before it.")
 }

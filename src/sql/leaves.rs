@@ -5,7 +5,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign};
 /// A small set of traces. What it says is "perhaps": a rollback takes most of them back, and a function may leave
 /// some that no text shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leaves(u16);
+pub struct Leaves(u32);
 
 impl Leaves {
     /// Nothing.
@@ -39,6 +39,50 @@ impl Leaves {
     pub const SEQUENCES: Self = Self(1 << 10);
     /// Something may end that was left: DROP, CLOSE, DISCARD, `pg_advisory_unlock`.
     pub const ENDS: Self = Self(1 << 11);
+    /// A sequence may be drawn from: INSERT, `nextval`, whatever is not a mere SELECT.
+    pub const DRAWS: Self = Self(1 << 15);
+
+    /// For what of it a client keeps its server connection, and the word for it in metrics and errors.
+    pub const PINS: [(Self, &'static str); 6] = [
+        (Self::LOCKS, "advisory_lock"),
+        (Self::TEMPORARY, "temporary_table"),
+        (Self::CURSORS, "cursor_with_hold"),
+        (Self::LIBRARY, "library"),
+        (Self::AUTHORIZATION, "session_authorization"),
+        (Self::UNREADABLE, "unreadable"),
+    ];
+
+    /// The text says so in as many words: it is not only what code may do that nobody has read.
+    pub(super) const fn plainly(self) -> Self {
+        Self(self.0 | self.0 << 16)
+    }
+
+    /// What of it the text says in as many words.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self(self.0 >> 16)
+    }
+
+    /// As a number, for who keeps it elsewhere.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From [`Self::bits`].
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The first reason to keep a server connection: its place in [`Self::PINS`].
+    pub fn first_pin(self) -> Option<usize> {
+        Self::PINS.iter().position(|(pin, _)| self.has(*pin))
+    }
+
+    /// The reasons to keep a server connection, as words for people.
+    pub fn pin_words(self) -> String {
+        let words: Vec<&str> = Self::PINS.iter().filter(|(pin, _)| self.has(*pin)).map(|(_, w)| *w).collect();
+        words.join(", ")
+    }
 
     /// Settings are changed through their list, `pg_settings`.
     pub const LISTED: Self = Self(1 << 13);

@@ -136,21 +136,24 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
     // The length tells most statements from the few that are looked at more closely.
     let mut second = None;
     let leaves = match word.len() {
-        2 if first.is("do") => Leaves::ANYTHING,
+        2 if first.is("do") => Leaves::ANYTHING | Leaves::DRAWS,
         3 if first.is("set") => set(lexer, &mut second),
-        4 if first.is("call") => Leaves::ANYTHING,
-        4 if first.is("load") => Leaves::LIBRARY,
+        4 if first.is("call") => Leaves::ANYTHING | Leaves::DRAWS,
+        4 if first.is("load") => Leaves::LIBRARY.plainly(),
+        4 if first.is("copy") || first.is("with") => Leaves::DRAWS,
         4 if first.is("drop") => Leaves::ENDS,
         5 if first.is("close") => Leaves::ENDS,
         5 if first.is("reset") => reset(lexer, &mut second),
-        6 if first.is("create") && creates_temporary(lexer, &mut second) => Leaves::TEMPORARY,
+        5 if first.is("merge") => Leaves::DRAWS,
+        6 if first.is("insert") || first.is("update") || first.is("delete") => Leaves::DRAWS,
+        6 if first.is("create") && creates_temporary(lexer, &mut second) => temporary(lexer),
         7 if first.is("prepare") => {
             second = lexer.next();
             let two_phase = second.is_some_and(|t| t.is("transaction"));
             found.ends_transaction = two_phase;
             if two_phase { Leaves::NOTHING } else { Leaves::PREPARED }
         }
-        7 if first.is("execute") => Leaves::EXECUTES,
+        7 if first.is("execute") => Leaves::EXECUTES | Leaves::DRAWS,
         7 if first.is("discard") => {
             second = lexer.next();
             found.discard_all = second.is_some_and(|t| t.is("all"));
@@ -203,7 +206,8 @@ fn set<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     // LOCAL at the end is a time zone only, and NAMES an encoding that is left out.
     let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local") || t.is("names"));
     let leaves = match (authorization, local) {
-        (true, _) => Leaves::AUTHORIZATION,
+        (true, _) if resets => return Leaves::ENDS,
+        (true, _) => Leaves::AUTHORIZATION.plainly(),
         (_, true) => Leaves::LOCALS,
         _ => Leaves::SETTINGS,
     };
@@ -215,7 +219,7 @@ fn reset<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     *last = lexer.next();
     let authorization =
         last.is_some_and(|t| t.is("session")) && lexer.clone().next().is_some_and(|t| t.is("authorization"));
-    if authorization { Leaves::AUTHORIZATION } else { Leaves::SETTINGS | Leaves::RESETS }
+    if authorization { Leaves::ENDS } else { Leaves::SETTINGS | Leaves::RESETS }
 }
 
 /// From behind DEALLOCATE; leaves the last token read in `last`.
@@ -247,6 +251,20 @@ fn creates_temporary<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) ->
     false
 }
 
+/// What `CREATE TEMP …` leaves: nothing if it ends with its transaction. Looks ahead without moving.
+fn temporary(lexer: &Lexer<'_>) -> Leaves {
+    let mut ahead = lexer.clone().take_while(|t| *t != Token::Symbol(b';'));
+    while let Some(token) = ahead.next() {
+        if token.is("on")
+            && ahead.next().is_some_and(|t| t.is("commit"))
+            && ahead.next().is_some_and(|t| t.is("drop"))
+        {
+            return Leaves::NOTHING;
+        }
+    }
+    Leaves::TEMPORARY.plainly()
+}
+
 /// The rest of a statement, up to its semicolon: words inside it that change the session.
 fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<'a>) {
     let declares = first.is_some_and(|t| t.is("declare"));
@@ -268,17 +286,23 @@ fn body<'a>(first: Option<Token<'a>>, lexer: &mut Lexer<'a>, found: &mut Traits<
 fn mention(token: Token<'_>, word: &[u8], declares: bool, lexer: &Lexer<'_>) -> Leaves {
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     match word.len() {
-        4 if declares && token.is("hold") => Leaves::CURSORS,
-        4 if token.is("into") && into_temporary(lexer) => Leaves::TEMPORARY,
-        7 if is("pg_temp") => Leaves::TEMPORARY,
+        4 if declares && token.is("with") && lexer.clone().next().is_some_and(|t| t.is("hold")) => {
+            Leaves::CURSORS.plainly()
+        }
+        4 if token.is("into") && into_temporary(lexer) => Leaves::TEMPORARY.plainly(),
+        7 if is("pg_temp") && lexer.clone().next() == Some(Token::Symbol(b'.')) => {
+            Leaves::TEMPORARY.plainly()
+        }
+        7 if is("pg_temp") => Leaves::TEMPORARY, // in a search_path
         7 if token.is("execute") => Leaves::EXECUTES,
+        7 if is("nextval") => Leaves::DRAWS,
         11 if is("pg_settings") => Leaves::LISTED,
         7 if is("currval") || is("lastval") => Leaves::SEQUENCES,
         10 if is("set_config") && config_is_local(lexer) => Leaves::LOCALS,
         10 if is("set_config") => Leaves::SETTINGS,
         16..=28 if word.get(..3).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_")) => {
             if takes_session_lock(word) {
-                Leaves::LOCKS
+                Leaves::LOCKS.plainly()
             } else if is("pg_prepared_statements") {
                 Leaves::EXECUTES // it shows them
             } else if word.get(..18).is_some_and(|w| w.eq_ignore_ascii_case(b"pg_advisory_unlock")) {

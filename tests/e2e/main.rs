@@ -15,6 +15,7 @@ mod frameworks;
 mod hostile;
 mod listen;
 mod login;
+mod pins;
 mod pooling;
 mod replication;
 mod selftest;

@@ -280,33 +280,52 @@ fn settings_of_a_client_that_left_in_a_transaction_do_not_stay() {
     }
 }
 
+/// What a session shows of what another one could have left.
+const TRACES: &str = "SELECT current_setting('work_mem') || coalesce(current_setting('my.secret', true), '') \
+     || (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) \
+     || (SELECT count(*) FROM pg_class WHERE relname = 'private') \
+     || (SELECT count(*) FROM pg_listening_channels()) \
+     || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) \
+     || (SELECT count(*) FROM pg_cursors WHERE is_holdable)";
+
 #[test]
 fn session_traces_never_reach_another_client() {
     let database = Cluster::shared(Version::V15).database("pool_traces");
-    let howdah = Config::simple(1, &database).start();
-    let (mut one, mut two) = (login(&howdah, &database.name), login(&howdah, &database.name));
-    for trace in [
+    let travels = [
         "SET work_mem = '77MB'",
         "SELECT set_config('my.secret', 'x', false)",
         "PREPARE theirs AS SELECT 1",
-        "CREATE TEMP TABLE private (a int)",
         "LISTEN channel",
+        "DO $$ BEGIN PERFORM set_config('work_mem', '78MB', false); END $$",
+    ];
+    let pins = [
+        "CREATE TEMP TABLE private (a int)",
         "SELECT pg_advisory_lock(7)",
         "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT",
-        "DO $$ BEGIN PERFORM set_config('work_mem', '78MB', false); END $$",
-    ] {
-        assert!(error_code(&one.query(trace)).is_none(), "{trace}");
-        let seen = "SELECT current_setting('work_mem') || coalesce(current_setting('my.secret', true), '') \
-             || (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) \
-             || (SELECT count(*) FROM pg_class WHERE relname = 'private') \
-             || (SELECT count(*) FROM pg_listening_channels()) \
-             || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
-             || (SELECT count(*) FROM pg_cursors WHERE is_holdable)";
-        assert_eq!(two.value(seen), "4MB00000", "after {trace}");
+        "DO $$ BEGIN PERFORM pg_advisory_lock(7); END $$",
+    ];
+    for (pin, traces) in [("auto", &travels[..]), ("never", &[&travels[..], &pins[..]].concat())] {
+        let howdah = Config::simple(1, &database).pool(&format!("pin = \"{pin}\"")).start();
+        let (mut one, mut two) = (login(&howdah, &database.name), login(&howdah, &database.name));
+        for trace in traces {
+            assert!(error_code(&one.query(trace)).is_none(), "{trace}");
+            assert_eq!(two.value(TRACES), "4MB00000", "after {trace}, {pin}");
+        }
+        // And the one who set it finds it again.
+        one.query("SET work_mem = '77MB'");
+        assert_eq!(one.value("SHOW work_mem"), "77MB");
     }
-    // And the one who left them finds them again as long as nobody came in between.
-    one.query("SET work_mem = '77MB'");
-    assert_eq!(one.value("SHOW work_mem"), "77MB");
+    // What keeps its connection is shown to nobody either.
+    let howdah = Config::simple(2, &database).start();
+    let (mut one, mut two) = (login(&howdah, &database.name), login(&howdah, &database.name));
+    for (trace, ends) in [(pins[0], "DROP TABLE private"), (pins[2], "CLOSE c")] {
+        assert!(error_code(&one.query(trace)).is_none(), "{trace}");
+        let seen = two.value(
+            &TRACES.replace("relname = 'private'", "relname = 'private' AND pg_table_is_visible(oid)"),
+        );
+        assert_eq!(seen, "4MB00000", "after {trace}");
+        assert!(error_code(&one.query(ends)).is_none(), "{ends}");
+    }
 }
 
 #[test]

@@ -56,7 +56,12 @@ impl World {
 
     fn start(database: &Database<'_>) -> Howdah {
         let trusted = format!("auth_type = \"trust\"\npassword = \"{PASSWORD}\"");
-        Config::new(POOL).database(database).user("app").user_with("app_trust", &trusted).start()
+        Config::new(POOL)
+            .pool(&format!("max_pinned_connections = {POOL}"))
+            .database(database)
+            .user("app")
+            .user_with("app_trust", &trusted)
+            .start()
     }
 
     fn direct(&self, patience: Duration) -> Target<'_> {
