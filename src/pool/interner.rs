@@ -63,7 +63,7 @@ impl Intern for Interner {
         let mut shard = shard.lock();
         let known = shard.statements.get(&hash).and_then(|list| {
             // A hash is no proof: compare the text.
-            list.iter().filter_map(Weak::upgrade).find(|s| *s.body == *body)
+            list.iter().filter_map(Weak::upgrade).find(|s| s.is_current() && *s.body == *body)
         });
         if let Some(statement) = known {
             return statement;

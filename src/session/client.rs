@@ -200,7 +200,7 @@ impl ClientSession {
             Undo::Undefine(name) => {
                 self.statements.remove(name);
             }
-            Undo::Define(name, statement) => self.statements.insert(name, Arc::clone(statement)),
+            Undo::Define(name, named) => self.statements.insert(name, named.clone()),
             Undo::Unnamed(statement) => self.set_unnamed(statement.clone()),
         }
     }
@@ -596,8 +596,8 @@ impl ClientSession {
         // In a failed transaction it fails, and as it stands it fails as well.
         let failed = to.server.status() == b'E' && to.server.expect.is_empty();
         let ours = if to.server.unsynced || failed { None } else { self.statements.remove(name) };
-        let verdict = if let Some(statement) = ours {
-            entry = entry.undo(Undo::Define(name.into(), statement));
+        let verdict = if let Some(named) = ours {
+            entry = entry.undo(Undo::Define(name.into(), named));
             prepare_dummy(to);
             wire::sync(to.out);
             to.server.push(Expect::new(Kind::Sync, false), to.replies);

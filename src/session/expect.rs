@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::channels::Steps;
 use super::locals::Insert;
-use super::statement::Statement;
+use super::statement::{Named, Note, Statement};
 use crate::wire::PgError;
 
 /// Which frame a reply belongs to.
@@ -29,6 +29,8 @@ pub enum Kind {
     FunctionCall,
     /// `CopyDone` or `CopyFail` went out here; nothing is owed for it.
     CopyEnd,
+    /// An error, in place of the reply to a Bind or Describe of a statement that is outdated: a Parse that fails.
+    Outdated,
     /// A reply of five bytes that Howdah itself gives when it is its turn.
     Synthetic(u8),
 }
@@ -39,7 +41,7 @@ pub enum Undo {
     /// The client's name was not defined after all.
     Undefine(Box<[u8]>),
     /// The client's name was not closed after all.
-    Define(Box<[u8]>, Arc<Statement>),
+    Define(Box<[u8]>, Named),
     /// The client's unnamed statement is still this one.
     Unnamed(Option<Arc<Statement>>),
 }
@@ -51,8 +53,10 @@ pub struct Expect {
     pub kind: Kind,
     /// False for frames that Howdah put in: their replies are swallowed (but for errors).
     pub shown: bool,
-    /// Parse: what gets prepared under its own name. Close: what is evicted. Bind and Describe: what is used.
+    /// Parse: what gets prepared under its own name. Close: what is evicted. Bind, Describe and Outdated: what is used.
     pub statement: Option<Arc<Statement>>,
+    /// Of the name that a Bind or Describe uses: what its client knows.
+    pub(super) note: Option<Arc<Note>>,
     /// For a skipped frame.
     pub undo: Option<Box<Undo>>,
     /// Shown in place of the server's error: the frame was made to fail.
@@ -80,6 +84,7 @@ impl Expect {
             kind,
             shown,
             statement: None,
+            note: None,
             undo: None,
             error: None,
             replay_end: 0,

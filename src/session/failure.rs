@@ -7,8 +7,8 @@ use super::expect::{Expect, Kind, Undo};
 use super::locals::Insert;
 use super::position::{framed, moved_position};
 use super::server::{Action, ServerSession, Violation};
-use super::statement::Statement;
-use crate::wire::{self, ErrorFields, back};
+use super::statement::{Note, Statement};
+use crate::wire::{self, ErrorFields, Side, Target, back, front};
 
 /// So many names are remembered for the text of errors about them.
 const MOST_UNDEFINED: usize = 64;
@@ -46,7 +46,8 @@ impl ServerSession {
             let inserts = self.expect.front().and_then(|head| head.inserts.clone());
             return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes()), inserts.as_deref()));
         }
-        let stale = self.curable(&fields);
+        self.note_other_rows(client, &fields);
+        let stale = self.curable(client, &fields);
         let Some(head) = self.expect.pop_front() else {
             return Err(Violation("an error about nothing"));
         };
@@ -58,16 +59,65 @@ impl ServerSession {
             self.healing = Some(statement);
             return Ok(Action::Swallow);
         }
-        Ok(self.shown_error(client, body, head.error.map(|e| e.to_bytes()), head.inserts.as_deref()))
+        // In a failed transaction that is what the server says first.
+        let as_it_is = head.kind == Kind::Outdated && fields.sqlstate == b"25P02";
+        let replaced = head.error.filter(|_| !as_it_is).map(|e| e.to_bytes());
+        Ok(self.shown_error(client, body, replaced, head.inserts.as_deref()))
     }
 
     /// The statement to prepare again, if this error says that it is stale and the batch can run again.
-    fn curable(&self, fields: &ErrorFields<'_>) -> Option<Arc<Statement>> {
+    fn curable(&self, client: &ClientSession, fields: &ErrorFields<'_>) -> Option<Arc<Statement>> {
         let head = self.expect.front()?;
         let used = matches!(head.kind, Kind::Bind | Kind::Describe);
-        let stale = is_stale_plan(fields) || fields.sqlstate == b"26000";
+        let stale = used && (is_stale_plan(fields) || fields.sqlstate == b"26000");
         let again = self.replay_ok && !self.answered && self.status == b'I';
-        if used && stale && again { head.statement.clone() } else { None }
+        if !again || !(stale || head.kind == Kind::Outdated) {
+            return None;
+        }
+        if let Some(note) = &head.note
+            && (head.kind == Kind::Outdated || returns_others(fields))
+        {
+            if note.is_told() && !self.batch_tells(client, note) {
+                return None;
+            }
+            note.forget(); // so that another statement is put under the name
+        }
+        head.statement.clone()
+    }
+
+    /// The batch to be run again has a Describe of the name, or of a portal that it binds from it.
+    fn batch_tells(&self, client: &ClientSession, note: &Arc<Note>) -> bool {
+        let ours = |name: &[u8]| client.statements.named(name).is_some_and(|n| Arc::ptr_eq(&n.note, note));
+        let mut portals = Vec::new();
+        let mut rest = self.replay.get(self.replay_from..).unwrap_or_default();
+        while let Ok(Some(head)) = wire::header(Side::Frontend, rest) {
+            let Some((frame, tail)) = rest.split_at_checked(head.len) else { break };
+            let body = frame.get(5..).unwrap_or_default();
+            rest = tail;
+            match (head.tag, wire::bind_head(body), wire::target(body)) {
+                (front::BIND, Some(bind), _) => {
+                    portals.retain(|portal| *portal != bind.portal);
+                    if ours(bind.statement) {
+                        portals.push(bind.portal);
+                    }
+                }
+                (front::DESCRIBE, _, Ok(Target::Statement(name))) if ours(name) => return true,
+                (front::DESCRIBE, _, Ok(Target::Portal(name))) if portals.contains(&name) => return true,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// A server says that a statement returns other rows than when it was prepared. In a transaction, behind other
+    /// statements of the batch, with a temporary table or another `search_path` that may be so for this session
+    /// alone.
+    fn note_other_rows(&self, client: &ClientSession, fields: &ErrorFields<'_>) {
+        let Some(head) = self.expect.front() else { return };
+        let (Some(statement), Some(note)) = (&head.statement, &head.note) else { return };
+        if returns_others(fields) && note.scope == client.scope {
+            statement.returns_others(self.status == b'I' && !self.answered && !self.held.any());
+        }
     }
 
     /// Takes back what the failed frame itself was thought to do.
@@ -81,6 +131,8 @@ impl ServerSession {
             (Some(statement), _) if used && fields.sqlstate == b"26000" => {
                 self.statements.remove(statement.id);
             }
+            // The server goes on judging it, unless it is known to be of no use to anybody.
+            (Some(statement), _) if used && returns_others(fields) && !statement.is_outdated() => {}
             (Some(statement), _) if used && is_stale_plan(fields) => self.stale.push(Arc::clone(statement)),
             _ => {}
         }
@@ -257,8 +309,13 @@ impl ServerSession {
     }
 }
 
+/// "cached plan must not change result type".
+fn returns_others(fields: &ErrorFields<'_>) -> bool {
+    fields.sqlstate == b"0A000" && fields.routine == b"RevalidateCachedQuery"
+}
+
 /// "cached plan must not change result type", or a type that is gone.
 fn is_stale_plan(fields: &ErrorFields<'_>) -> bool {
-    (fields.sqlstate == b"0A000" && fields.routine == b"RevalidateCachedQuery")
+    returns_others(fields)
         || (fields.sqlstate == b"XX000" && fields.message.starts_with(b"cache lookup failed"))
 }

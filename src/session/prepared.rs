@@ -5,9 +5,19 @@ use std::sync::Arc;
 use super::client::{ClientSession, Given, Mode, To, Verdict, malformed};
 use super::expect::{Expect, Kind, Undo};
 use super::server::is_reserved;
-use super::statement::Statement;
+use super::statement::{Named, Note, Statement};
 use crate::sql;
 use crate::wire::{self, PgError, Target, back, front};
+
+/// What a client means by a statement's name.
+enum Found {
+    /// It is on the server; with what the client knows of it, if it has a name.
+    There(Arc<Statement>, Option<Arc<Note>>),
+    /// The client was told of rows that it does not return any more.
+    Outdated(Named),
+    /// There is none, and then the server has none of that name either.
+    Nothing,
+}
 
 impl ClientSession {
     /// True for a frame of an extended batch when an error in an earlier one, of which nobody knows yet, could
@@ -15,6 +25,11 @@ impl ClientSession {
     pub(super) fn must_wait(&self, tag: u8, body: &[u8], to: &To<'_>) -> bool {
         if self.mode != Mode::Pooled || !to.server.owes_batch() {
             return false;
+        }
+        if used_name(tag, body).is_some_and(|name| {
+            self.statements.named(name).is_some_and(|n| n.must_renew(self.scope, &to.server.statements))
+        }) {
+            return true;
         }
         let server = &to.server;
         let in_transaction = server.status() != b'I';
@@ -79,7 +94,7 @@ impl ClientSession {
         }
         let statement = to.intern.intern(parse.body, self.scope, self.standard_strings);
         let undo = Undo::Undefine(parse.name.into());
-        self.statements.insert(parse.name, Arc::clone(&statement));
+        self.statements.insert(parse.name, Named::new(Arc::clone(&statement), self.scope));
         if !to.server.statements.touch(statement.id) {
             let mut entry = Expect::new(Kind::Parse, true).undo(undo);
             entry.inserts = self.edit_of(&statement);
@@ -130,9 +145,13 @@ impl ClientSession {
         let Some(bind) = wire::bind_head(given.body) else {
             return Err(PgError::protocol_violation("Bind: names are not terminated"));
         };
-        let Some(statement) = self.lookup(bind.statement, to) else {
-            to.server.push(Expect::new(Kind::Bind, true), to.replies);
-            return Ok(guard_bind(given, &bind, to));
+        let (statement, note) = match self.lookup(bind.statement, to) {
+            Found::There(statement, note) => (statement, note),
+            Found::Outdated(named) => return Ok(self.fail_outdated(named, to)),
+            Found::Nothing => {
+                to.server.push(Expect::new(Kind::Bind, true), to.replies);
+                return Ok(guard_bind(given, &bind, to));
+            }
         };
         if let Err(error) = self.judge_pins(statement.leaves, to.server) {
             return Ok(self.fail_in_batch(error, to));
@@ -153,37 +172,57 @@ impl ClientSession {
         let mut entry = Expect::new(Kind::Bind, true);
         if !unnamed {
             entry = entry.statement(statement);
+            entry.note = note;
         }
         to.server.push(entry, to.replies);
         Ok(verdict)
     }
 
-    /// The statement that the client means, made present on the server; `None` if there is none, and then
-    /// the server has none of that name either.
-    fn lookup(&self, name: &[u8], to: &mut To<'_>) -> Option<Arc<Statement>> {
+    /// The statement that the client means, made present on the server.
+    fn lookup(&mut self, name: &[u8], to: &mut To<'_>) -> Found {
         if !name.is_empty() {
-            let statement = Arc::clone(self.statements.get(name)?);
-            ensure(&statement, to);
-            return Some(statement);
+            let Some(named) = self.statements.named_mut(name) else { return Found::Nothing };
+            if named.must_renew(self.scope, &to.server.statements) {
+                named.renew(self.scope, self.standard_strings, to.intern);
+            }
+            if named.statement.is_outdated() && named.note.is_told() {
+                return Found::Outdated(named.clone());
+            }
+            ensure(&named.statement, to);
+            return Found::There(Arc::clone(&named.statement), Some(Arc::clone(&named.note)));
         }
         let statement = self.statements.unnamed.clone();
         if let Some(statement) = &statement {
             if to.server.unnamed == Some(statement.id) {
-                return Some(Arc::clone(statement));
+                return Found::There(Arc::clone(statement), None);
             }
             if !statement.body.is_empty() {
                 wire::parse_into(to.out, b"", statement.sent());
                 to.server.unnamed = Some(statement.id);
                 let undo = Undo::Unnamed(Some(Arc::clone(statement)));
                 to.server.push(Expect::new(Kind::Parse, false).undo(undo), to.replies);
-                return Some(Arc::clone(statement));
+                return Found::There(Arc::clone(statement), None);
             }
         }
         // Whatever unnamed statement is left on the server, it is another client's.
         wire::close_statement(to.out, b"");
         to.server.unnamed = None;
         to.server.push(Expect::new(Kind::Close, false), to.replies);
-        None
+        Found::Nothing
+    }
+
+    /// Makes the server raise an error in place of what it would say itself if it still had the statement as its
+    /// client knows it. In a failed transaction it says that first, as it would.
+    fn fail_outdated(&self, named: Named, to: &mut To<'_>) -> Verdict {
+        wire::parse_into(to.out, b"", b"SELECT howdah_outdated\0\0\0");
+        to.server.unnamed = None;
+        let undo = Undo::Unnamed(self.statements.unnamed.clone());
+        let mut entry = Expect::new(Kind::Outdated, true).undo(undo).statement(named.statement);
+        entry.note = Some(named.note);
+        let error = PgError::error("0A000", "cached plan must not change result type");
+        entry.error = Some(Box::new(error.routine("RevalidateCachedQuery")));
+        to.server.push(entry, to.replies);
+        Verdict::Rewritten(usize::MAX)
     }
 
     /// Makes the server raise an error here, where its place among the replies and its effect on the
@@ -204,12 +243,14 @@ impl ClientSession {
             && let Target::Statement(name) = wire::target(given.body).map_err(malformed)?
         {
             match self.lookup(name, to) {
-                Some(statement) if !name.is_empty() => {
+                Found::Outdated(named) => return Ok(self.fail_outdated(named, to)),
+                Found::There(statement, note) if !name.is_empty() => {
                     write_target(front::DESCRIBE, &statement.name, to);
                     verdict = Verdict::Rewritten(given.len);
                     entry = entry.statement(statement);
+                    entry.note = note;
                 }
-                None if is_reserved(name) => {
+                Found::Nothing if is_reserved(name) => {
                     write_target(front::DESCRIBE, &foreign(name), to);
                     verdict = Verdict::Rewritten(given.len);
                 }
@@ -228,9 +269,9 @@ impl ClientSession {
                 // It stays on the server for others. Closing what does not exist is no error either.
                 let mut entry = Expect::new(Kind::Synthetic(back::CLOSE_COMPLETE), true);
                 entry.replay_end = to.server.replay.len();
-                if let Some(statement) = self.statements.remove(name) {
-                    to.server.note_closed(name, &statement);
-                    entry = entry.undo(Undo::Define(name.into(), statement));
+                if let Some(named) = self.statements.remove(name) {
+                    to.server.note_closed(name, &named.statement);
+                    entry = entry.undo(Undo::Define(name.into(), named));
                 }
                 to.server.push(entry, to.replies);
                 return Ok(Verdict::Rewritten(given.len));
@@ -243,6 +284,18 @@ impl ClientSession {
         }
         to.server.push(entry, to.replies);
         Ok(Verdict::Forward)
+    }
+}
+
+/// The statement's name in a Bind or Describe.
+fn used_name(tag: u8, body: &[u8]) -> Option<&[u8]> {
+    match tag {
+        front::BIND => wire::bind_head(body).map(|bind| bind.statement),
+        front::DESCRIBE => match wire::target(body) {
+            Ok(Target::Statement(name)) => Some(name),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -533,8 +533,8 @@ impl ServerSession {
         if !fits {
             return Err(Violation("a reply that does not fit what was asked"));
         }
-        if done {
-            self.expect.pop_front();
+        if done && let Some(note) = self.expect.pop_front().and_then(|head| head.note) {
+            note.tell();
         }
         if probes && tag == back::DATA_ROW {
             self.probe_row(body);

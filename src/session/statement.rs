@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use lru::LruCache;
 
@@ -19,7 +20,7 @@ const MAX_CLIENT_BYTES: usize = 64 << 20;
 const MAX_UNNAMED_BYTES: usize = 1 << 20;
 
 /// One prepared statement: a text with its parameter types, whoever uses it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Statement {
     /// Unique in the process; never 0.
     pub id: u64,
@@ -48,7 +49,25 @@ pub struct Statement {
     pub(super) steps: Arc<[sql::Step]>,
     /// As it goes to servers, if that is not `body`: a LISTEN in disguise, and the place of that word.
     pub(super) disguise: Option<(usize, Box<[u8]>)>,
+    /// [`CURRENT`], [`DOUBTED`] or [`OUTDATED`]; it only grows.
+    age: AtomicU8,
 }
+
+/// As far as is known, its rows are what they were when it was prepared.
+const CURRENT: u8 = 0;
+/// A server said that they are others, perhaps for one session alone (its own DDL, not committed yet): servers that
+/// have it go on judging it, and who parses the text now gets another statement.
+const DOUBTED: u8 = 1;
+/// They are others, for everybody.
+const OUTDATED: u8 = 2;
+
+impl PartialEq for Statement {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Statement {}
 
 impl Statement {
     /// A statement with its number; `standard_strings` as for [`sql::traits`].
@@ -82,7 +101,23 @@ impl Statement {
             notifies: traits.notifies,
             steps: steps.into_iter().map(|(_, step)| step).collect(),
             disguise,
+            age: AtomicU8::new(CURRENT),
         }
+    }
+
+    /// No server has said that it returns other rows than when it was prepared: whoever parses its text may have it.
+    pub fn is_current(&self) -> bool {
+        self.age.load(Ordering::Relaxed) == CURRENT
+    }
+
+    /// It returns other rows than when it was prepared. Whoever was told of those must prepare anew.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.age.load(Ordering::Relaxed) == OUTDATED
+    }
+
+    /// A server said that it returns other rows now; `certain`: not for one session alone.
+    pub(super) fn returns_others(&self, certain: bool) {
+        self.age.fetch_max(if certain { OUTDATED } else { DOUBTED }, Ordering::Relaxed);
     }
 
     /// A Parse's body behind the name, as it goes to servers; empty if it is not kept.
@@ -109,33 +144,106 @@ pub trait Intern {
     fn unnamed(&self, body: &[u8], standard_strings: bool) -> Arc<Statement>;
 }
 
+/// What a client knows of a statement that it has named.
+#[derive(Debug)]
+pub(super) struct Note {
+    /// It was told what rows come: a Describe or a Bind was answered.
+    told: AtomicBool,
+    /// The client's [`super::ClientSession::scope`] when it was prepared.
+    pub(super) scope: u64,
+}
+
+impl Note {
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tell(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    /// It will be told anew.
+    pub(super) fn forget(&self) {
+        self.told.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A statement under a client's name.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub(super) statement: Arc<Statement>,
+    /// Shared with the frames in flight that use the name.
+    pub(super) note: Arc<Note>,
+}
+
+impl Named {
+    /// One that was just parsed.
+    pub(super) fn new(statement: Arc<Statement>, scope: u64) -> Self {
+        Self { statement, note: Arc::new(Note { told: AtomicBool::new(false), scope }) }
+    }
+
+    /// Another statement for the same text must take its place: the client was not told what rows come, and they
+    /// are others now, or are by its `search_path`; or under that the server would prepare it anew, and it would
+    /// be another one than that of others who have it.
+    pub(super) fn must_renew(&self, scope: u64, server: &ServerStatements) -> bool {
+        let moved = self.note.scope != scope;
+        if self.note.is_told() {
+            moved && !self.statement.is_outdated() && !server.has(self.statement.id)
+        } else {
+            moved || !self.statement.is_current()
+        }
+    }
+
+    /// Another statement for the same text takes its place.
+    pub(super) fn renew(&mut self, scope: u64, standard_strings: bool, intern: &dyn Intern) {
+        self.statement = intern.intern(&self.statement.body, scope, standard_strings);
+        self.note = Arc::new(Note { told: AtomicBool::new(self.note.is_told()), scope });
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.statement == other.statement && Arc::ptr_eq(&self.note, &other.note)
+    }
+}
+
+impl Eq for Named {}
+
 /// What one client has prepared.
 #[derive(Debug, Default)]
 pub(super) struct ClientStatements {
-    named: HashMap<Box<[u8]>, Arc<Statement>>,
+    named: HashMap<Box<[u8]>, Named>,
     bytes: usize,
     pub(super) unnamed: Option<Arc<Statement>>,
 }
 
 impl ClientStatements {
     pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.named.get(name).map(|named| &named.statement)
+    }
+
+    pub(super) fn named(&self, name: &[u8]) -> Option<&Named> {
         self.named.get(name)
+    }
+
+    pub(super) fn named_mut(&mut self, name: &[u8]) -> Option<&mut Named> {
+        self.named.get_mut(name)
     }
 
     pub(super) fn has_room(&self, more: usize) -> bool {
         self.named.len() < MAX_CLIENT_STATEMENTS && self.bytes + more <= MAX_CLIENT_BYTES
     }
 
-    pub(super) fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
-        self.bytes += statement.body.len();
-        if let Some(old) = self.named.insert(name.into(), statement) {
-            self.bytes = self.bytes.saturating_sub(old.body.len());
+    pub(super) fn insert(&mut self, name: &[u8], named: Named) {
+        self.bytes += named.statement.body.len();
+        if let Some(old) = self.named.insert(name.into(), named) {
+            self.bytes = self.bytes.saturating_sub(old.statement.body.len());
         }
     }
 
-    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Named> {
         let old = self.named.remove(name)?;
-        self.bytes = self.bytes.saturating_sub(old.body.len());
+        self.bytes = self.bytes.saturating_sub(old.statement.body.len());
         if self.named.is_empty() {
             self.named = HashMap::new(); // a resting client keeps no empty table
         }
@@ -160,7 +268,7 @@ impl ClientStatements {
 
     /// The client's name for what has this name on servers.
     pub(super) fn find_name(&self, own: &[u8]) -> Option<&[u8]> {
-        self.named.iter().find(|(_, s)| *s.name == *own).map(|(name, _)| &**name)
+        self.named.iter().find(|(_, named)| *named.statement.name == *own).map(|(name, _)| &**name)
     }
 }
 

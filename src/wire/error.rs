@@ -38,6 +38,8 @@ pub struct PgError {
     pub detail: Option<Cow<'static, str>>,
     /// What to do.
     pub hint: Option<Cow<'static, str>>,
+    /// The function of Postgres that reports it: drivers tell some errors apart by it.
+    pub routine: Option<&'static str>,
 }
 
 impl PgError {
@@ -49,6 +51,7 @@ impl PgError {
             message: message.into(),
             detail: None,
             hint: None,
+            routine: None,
         }
     }
 
@@ -60,6 +63,13 @@ impl PgError {
     /// 08P01: the peer broke the protocol.
     pub fn protocol_violation(message: impl Into<Cow<'static, str>>) -> Self {
         Self::fatal("08P01", message)
+    }
+
+    /// Says which function of Postgres would report it.
+    #[must_use]
+    pub fn routine(mut self, routine: &'static str) -> Self {
+        self.routine = Some(routine);
+        self
     }
 
     /// Adds a DETAIL.
@@ -101,6 +111,9 @@ impl PgError {
             }
             if let Some(hint) = &self.hint {
                 field(b'H', hint);
+            }
+            if let Some(routine) = self.routine {
+                field(b'R', routine);
             }
             out.push(0);
         });

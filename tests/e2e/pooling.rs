@@ -2,7 +2,8 @@
 //! leave, and the way down.
 
 use crate::support::wire::{
-    Wire, bind, close_statement, copy_data, copy_done, execute, parse, query, sync, tags,
+    Message, Wire, bind, close_statement, copy_data, copy_done, describe_portal, describe_statement, execute,
+    parse, query, sync, tags,
 };
 use crate::support::{Cluster, Config, Howdah, Version, wait_until};
 use std::sync::Arc;
@@ -136,7 +137,6 @@ fn stale_plans_are_prepared_again_after_ddl_and_failover() {
         database.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO app");
         let howdah = Config::simple(1, &database).start();
         let (mut old, mut new) = (login(&howdah, &database.name), login(&howdah, &database.name));
-        let run = |wire: &mut Wire, name: &str| wire.exchange(&[bind("", name, &[]), execute("", 0), sync()]);
         old.exchange(&[parse("s", "SELECT * FROM t"), sync()]);
         assert_eq!(tags(&run(&mut old, "s")), "2DCZ");
         new.query("ALTER TABLE t ADD COLUMN b int DEFAULT 7");
@@ -144,6 +144,11 @@ fn stale_plans_are_prepared_again_after_ddl_and_failover() {
         new.exchange(&[parse("mine", "SELECT * FROM t"), sync()]);
         let answer = run(&mut new, "mine");
         assert_eq!((tags(&answer).as_str(), answer[1].row().len()), ("2DCZ", 2));
+        // Who was told of one column is not sent two.
+        for _ in 0..2 {
+            assert_eq!(error_code(&run(&mut old, "s")).as_deref(), Some("0A000"));
+        }
+        prepare_anew(&mut old, "s", "SELECT * FROM t");
         assert_eq!(run(&mut old, "s")[1].row().len(), 2);
         // A type that was made anew has another object id, which the old plan's parameter does not know.
         let insert = "INSERT INTO moods VALUES ($1) RETURNING m::text";
@@ -154,12 +159,6 @@ fn stale_plans_are_prepared_again_after_ddl_and_failover() {
             let answer = new.exchange(&batch);
             assert_eq!(answer.iter().filter(|m| m.tag == b'D').count(), 1, "{answer:?}");
         }
-        // In a transaction nothing can be run again: Postgres's own error, and the next transaction is well.
-        new.query("ALTER TABLE t ADD COLUMN c int");
-        old.query("BEGIN");
-        assert_eq!(error_code(&run(&mut old, "s")).as_deref(), Some("0A000"));
-        old.query("ROLLBACK");
-        assert_eq!(run(&mut old, "s")[1].row().len(), 3);
         // The server forgets all statements behind Howdah's back.
         assert_eq!(tags(&new.query("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")), "CZ");
         assert_eq!(tags(&run(&mut old, "s")), "2DCZ");
@@ -169,6 +168,115 @@ fn stale_plans_are_prepared_again_after_ddl_and_failover() {
         );
         wait_until("the old connection is gone", || database.backends().is_empty());
         assert_eq!(tags(&run(&mut old, "s")), "2DCZ");
+    }
+}
+
+fn run(wire: &mut Wire, name: &str) -> Vec<Message> {
+    wire.exchange(&[bind("", name, &[]), execute("", 0), sync()])
+}
+
+fn prepare_anew(wire: &mut Wire, name: &str, text: &str) {
+    assert_eq!(tags(&wire.exchange(&[close_statement(name), parse(name, text), sync()])), "31Z");
+}
+
+/// All but where in its source the server reports an error: what Howdah raises in its place has no such line.
+fn comparable(messages: Vec<Message>) -> Vec<(u8, String)> {
+    let field = |field: &&[u8]| !matches!(field.first(), Some(b'F' | b'L'));
+    let text = |m: Message| {
+        let fields: Vec<_> = m.body.split(|b| *b == 0).filter(field).collect();
+        (m.tag, String::from_utf8_lossy(&fields.join(&b'|')).into_owned())
+    };
+    messages
+        .into_iter()
+        .map(|m| if m.tag == b'E' { text(m) } else { (m.tag, format!("{:?}", m.body)) })
+        .collect()
+}
+
+/// Two clients, of which one is told what rows come and the other is not yet, while the table gets another column;
+/// `told` and `late` are their connections. What each is answered.
+fn column_by_column(mut told: Wire, mut late: Wire, mut owner: Wire) -> Vec<(u8, String)> {
+    let all = "SELECT * FROM changing";
+    let mut answers = Vec::new();
+    told.exchange(&[parse("s", all), describe_statement("s"), sync()]);
+    answers.extend(run(&mut told, "s"));
+    // By now both servers have it, where there are two.
+    told.query("BEGIN");
+    late.exchange(&[parse("other", all), bind("", "other", &[]), execute("", 0), sync()]);
+    told.query("COMMIT");
+    owner.query("BEGIN");
+    owner.query("ALTER TABLE changing ADD COLUMN b int DEFAULT 7");
+    owner.query("COMMIT");
+    late.exchange(&[parse("s", all), sync()]);
+    for _ in 0..3 {
+        answers.extend(run(&mut told, "s"));
+        answers.extend(run(&mut late, "s"));
+        // On another server connection, where there are two.
+        late.query("BEGIN");
+        answers.extend(run(&mut told, "s"));
+        answers.extend(late.query("COMMIT"));
+        answers.extend(told.query("BEGIN"));
+        answers.extend(run(&mut late, "s"));
+        answers.extend(run(&mut told, "s"));
+        answers.extend(run(&mut told, "s"));
+        answers.extend(told.query("ROLLBACK"));
+    }
+    prepare_anew(&mut told, "s", all);
+    for _ in 0..2 {
+        answers.extend(run(&mut told, "s"));
+        late.query("BEGIN");
+        answers.extend(run(&mut told, "s"));
+        late.query("COMMIT");
+    }
+    // DDL of its own that it takes back: what was told is right again.
+    told.query("BEGIN");
+    answers.extend(told.query("ALTER TABLE changing ADD COLUMN c int"));
+    answers.extend(run(&mut told, "s"));
+    answers.extend(told.query("ROLLBACK"));
+    answers.extend(run(&mut told, "s"));
+    answers.extend(run(&mut late, "s"));
+    // Behind a savepoint it prepares anew, as drivers do.
+    told.query("BEGIN; ALTER TABLE changing ADD COLUMN d int; SAVEPOINT a");
+    answers.extend(run(&mut told, "s"));
+    answers.extend(told.query("ROLLBACK TO a"));
+    prepare_anew(&mut told, "s", all);
+    answers.extend(told.exchange(&[bind("", "s", &[]), describe_portal(""), execute("", 0), sync()]));
+    answers.extend(told.query("COMMIT"));
+    answers.extend(run(&mut told, "s"));
+    answers.extend(run(&mut late, "s"));
+    comparable(answers)
+}
+
+#[test]
+fn who_was_told_of_other_rows_gets_postgres_own_error() {
+    for version in Version::ALL {
+        let cluster = Cluster::shared(version);
+        let database = cluster.database("pool_told");
+        let table = "DROP TABLE IF EXISTS changing; CREATE TABLE changing (a int);
+            INSERT INTO changing VALUES (1); ALTER TABLE changing OWNER TO app";
+        database.query(table);
+        let directly = || Wire::login(("127.0.0.1", cluster.port), "app", &database.name);
+        let expected = column_by_column(directly(), directly(), directly());
+        for size in [1, 2] {
+            database.query(table);
+            let howdah = Config::simple(size, &database).start();
+            let client = || login(&howdah, &database.name);
+            if size == 1 {
+                one_connection(client(), client());
+            } else {
+                assert_eq!(column_by_column(client(), client(), directly()), expected, "{version:?}");
+            }
+        }
+    }
+}
+
+/// As drivers of libpq do, which have each portal described: they go on without an error.
+fn one_connection(mut described: Wire, mut owner: Wire) {
+    let run = [bind("", "s", &[]), describe_portal(""), execute("", 0), sync()];
+    described.exchange(&[parse("s", "SELECT * FROM changing"), sync()]);
+    for columns in 1..4 {
+        let answer = described.exchange(&run);
+        assert_eq!((tags(&answer).as_str(), answer[2].row().len()), ("2TDCZ", columns));
+        owner.query(&format!("ALTER TABLE changing ADD COLUMN c{columns} int"));
     }
 }
 

@@ -471,6 +471,9 @@ impl Model {
             if word == "WRONG" && self.status != b'E' {
                 return failure("42P01", "relation does not exist");
             }
+            if text == "SELECT howdah_outdated" && self.status != b'E' {
+                return failure("42703", "column \"howdah_outdated\" does not exist");
+            }
             return Ok(());
         }
         // Postgres says 42601 in a failed transaction as well. Where Howdah has to prepare another statement

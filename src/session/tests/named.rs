@@ -149,40 +149,150 @@ fn one_text_of_many_clients_is_prepared_once() {
     assert_eq!(parses, 1);
 }
 
+/// A table gets another column, for all servers.
+fn alter(rig: &mut Rig) {
+    rig.servers.iter_mut().for_each(|server| server.model.shape += 1);
+}
+
+/// Close and Parse of a named statement, and Sync.
+fn prepare_anew(name: &str, text: &str) -> Vec<u8> {
+    [close('S', name), parse(name, text), sync()].concat()
+}
+
 #[test]
-fn a_stale_plan_is_healed_when_nothing_was_answered() {
+fn a_client_that_was_not_told_what_rows_come_never_sees_a_stale_plan() {
     let mut rig = Rig::one(10);
     rig.ask(0, &prepare("a", "SELECT 1"));
-    rig.servers[0].model.shape += 1;
+    alter(&mut rig);
     assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
-    rig.servers[0].model.shape += 1;
+    assert_eq!(rig.servers[0].model.prepared(), ["howdah_2"]);
+    // It is told in the batch itself: of the statement, and of a portal.
+    alter(&mut rig);
     assert_eq!(rig.ask(0, &[describe('S', "a"), sync()].concat()), "t T ZI");
+    let portal = [bind("p", "a", &[]), describe('P', "p"), execute("p", 0), sync()].concat();
+    alter(&mut rig);
+    assert_eq!(rig.ask(0, &portal), "2 T D C ZI");
+    // The portal that is described is another's.
+    alter(&mut rig);
+    let other = [bind("", "a", &[]), execute("", 0), describe('P', "p"), sync()].concat();
+    assert_eq!(rig.ask(0, &other), "E0A000 ZI");
+    assert_eq!(rig.ask(0, &portal), "2 T D C ZI", "also when it is known to be outdated");
     rig.servers[0].model.forget_statements();
     assert_eq!(rig.ask(0, &run("a")), "2 D C ZI", "26000 after a failover");
     // A Flush in place of the Sync: the Sync that ends the error is Howdah's.
-    rig.servers[0].model.shape += 1;
+    alter(&mut rig);
     let flush = bare(front::FLUSH);
-    assert_eq!(rig.ask(0, &[bind("", "a", &[]), execute("", 0), flush].concat()), "2 D C");
+    let frames = [bind("", "a", &[]), describe('P', ""), execute("", 0), flush].concat();
+    assert_eq!(rig.ask(0, &frames), "2 T D C");
     assert_eq!(rig.ask(0, &sync()), "ZI");
 }
 
 #[test]
-fn a_stale_plan_is_not_healed_in_a_transaction_or_pipeline() {
+fn who_was_told_of_other_rows_must_prepare_anew() {
+    let mut rig = Rig::new(Mode::Pooled, &[&[], &[], &[], &[]], 2, 10);
+    rig.ask(0, &prepare("a", "SELECT 1"));
+    for server in 0..2 {
+        rig.turn = server;
+        assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
+    }
+    rig.ask(1, &prepare("told", "SELECT 1"));
+    rig.ask(1, &[describe('S', "told"), sync()].concat());
+    rig.ask(2, &prepare("parsed", "SELECT 1"));
+    alter(&mut rig);
+    for server in [0, 1, 0, 1] {
+        for (client, name) in [(0, "a"), (1, "told")] {
+            rig.turn = server;
+            rig.send(client, &run(name));
+            rig.settle();
+            let messages = rig.take(client);
+            assert_eq!(words(&messages), "E0A000 ZI", "client {client} on server {server}");
+            let error = String::from_utf8_lossy(&messages[0].1);
+            assert!(error.contains("\0Mcached plan must not change result type\0"), "{error}");
+            assert!(error.contains("\0RRevalidateCachedQuery\0"), "{error}");
+        }
+    }
+    // The batch is skipped as with any error, and others are served.
+    assert_eq!(rig.ask(0, &[bind("", "a", &[]), parse("b", "SELECT 2"), sync()].concat()), "E0A000 ZI");
+    assert_eq!(rig.ask(0, &run("b")), "E26000 ZI");
+    for (client, bytes, answer) in [
+        (2, run("parsed"), "2 D C ZI"),
+        (3, [prepare("new", "SELECT 1"), run("new")].concat(), "1 ZI 2 D C ZI"),
+        (0, [unnamed("SELECT 1"), run("a")].concat(), "1 2 D C ZI E0A000 ZI"),
+        (0, [prepare_anew("a", "SELECT 1"), run("a")].concat(), "3 1 ZI 2 D C ZI"),
+        (1, run("told"), "E0A000 ZI"),
+        (1, [close('S', "told"), sync()].concat(), "3 ZI"),
+    ] {
+        assert_eq!(rig.ask(client, &bytes), answer, "client {client}");
+    }
+}
+
+#[test]
+fn what_the_unnamed_statement_is_does_not_change_with_an_outdated_one() {
+    let mut rig = Rig::one(10);
+    rig.ask(0, &[prepare("a", "SELECT 1"), run("a"), unnamed("SELECT 2")].concat());
+    alter(&mut rig);
+    assert_eq!(rig.ask(0, &run("a")), "E0A000 ZI");
+    assert_eq!(rig.ask(0, &[parse("", "SELECT 3"), sync()].concat()), "1 ZI");
+    assert_eq!(rig.ask(0, &run("a")), "E0A000 ZI");
+    assert_eq!(rig.ask(0, &run("")), "2 D D D C ZI");
+}
+
+#[test]
+fn in_a_transaction_a_stale_plan_is_the_servers_to_judge() {
+    let mut rig = Rig::new(Mode::Pooled, &[&[], &[]], 1, 10);
+    rig.ask(1, &[prepare("b", "SELECT 1"), run("b")].concat());
+    rig.ask(0, &[prepare("a", "SELECT 1"), run("a")].concat());
+    // Its own ALTER, which it takes back: then all is as before.
+    rig.ask(0, &query("BEGIN"));
+    rig.ask(0, &query("ALTER"));
+    assert_eq!(rig.ask(0, &run("a")), "E0A000 ZE");
+    assert_eq!(rig.ask(0, &run("a")), "E25P02 ZE");
+    assert_eq!(rig.ask(0, &query("ROLLBACK")), "C ZI");
+    rig.servers[0].model.shape -= 1;
+    assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
+    assert_eq!(rig.ask(1, &run("b")), "2 D C ZI");
+    // In the transaction it may be prepared anew, behind a savepoint.
+    rig.ask(0, &[query("BEGIN"), query("SAVEPOINT a"), query("ALTER")].concat());
+    assert_eq!(rig.ask(0, &run("a")), "E0A000 ZE");
+    assert_eq!(rig.ask(0, &query("ROLLBACK TO a")), "C ZT");
+    assert_eq!(rig.ask(0, &[prepare_anew("a", "SELECT 1"), run("a")].concat()), "3 1 ZT 2 D C ZT");
+    assert_eq!(rig.ask(0, &query("COMMIT")), "C ZI");
+    for _ in 0..2 {
+        assert_eq!(rig.ask(1, &run("b")), "E0A000 ZI");
+        assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
+    }
+    // What is known to be outdated is not the first error in a failed transaction.
+    assert_eq!(rig.ask(1, &[query("BEGIN"), run("b"), run("b")].concat()), "C ZT E0A000 ZE E25P02 ZE");
+    rig.ask(1, &query("ROLLBACK"));
+}
+
+#[test]
+fn a_stale_plan_is_not_healed_behind_answers() {
     let mut rig = Rig::one(10);
     rig.ask(0, &prepare("a", "SELECT 1"));
-    rig.ask(0, &query("BEGIN"));
-    rig.servers[0].model.shape += 1;
-    assert_eq!(rig.ask(0, &run("a")), "E0A000 ZE");
-    assert_eq!(rig.ask(0, &query("ROLLBACK")), "C ZI");
-    // It is closed with the next batch, whatever that is.
-    assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
-    // Behind another batch, or behind an answer of its own.
-    rig.servers[0].model.shape += 1;
+    alter(&mut rig);
+    // Behind another batch, or behind an answer of its own: it was not told, and the next time is well.
     assert_eq!(rig.ask(0, &[unnamed("SELECT 1"), run("a")].concat()), "1 2 D C ZI E0A000 ZI");
     assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
-    rig.servers[0].model.shape += 1;
-    assert_eq!(rig.ask(0, &[parse("", "SELECT 1"), run("a")].concat()), "1 E0A000 ZI");
-    assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
+    rig.ask(0, &prepare("b", "SELECT 2"));
+    alter(&mut rig);
+    assert_eq!(rig.ask(0, &[parse("", "SELECT 1"), run("b")].concat()), "1 E0A000 ZI");
+    assert_eq!(rig.ask(0, &run("b")), "2 D D C ZI");
+}
+
+#[test]
+fn another_search_path_outdates_nothing_for_others() {
+    let mut rig = Rig::new(Mode::Pooled, &[&[], &[]], 1, 10);
+    for (client, name) in [(0, "a"), (1, "b")] {
+        rig.ask(client, &[prepare(name, "SELECT 1"), run(name)].concat());
+    }
+    rig.ask(0, &query("SET search_path TO two"));
+    alter(&mut rig); // as if the table were another one there
+    assert_eq!(rig.ask(0, &run("a")), "E0A000 ZI");
+    rig.servers[0].model.shape -= 1;
+    assert_eq!(rig.ask(1, &run("b")), "2 D C ZI");
+    rig.ask(0, &query("SET search_path TO public"));
+    assert_eq!(rig.ask(0, &run("a")), "2 D C ZI", "and here it is as it was");
 }
 
 #[test]

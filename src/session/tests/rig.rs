@@ -55,7 +55,7 @@ impl Intern for Table {
     fn intern(&self, body: &[u8], scope: u64, standard_strings: bool) -> Arc<Statement> {
         let mut known = self.known.borrow_mut();
         let entry = known.entry((body.to_vec(), scope, standard_strings)).or_default();
-        entry.upgrade().unwrap_or_else(|| {
+        entry.upgrade().filter(|known| known.is_current()).unwrap_or_else(|| {
             let statement = Arc::new(Statement::new(self.id(), body, standard_strings));
             *entry = Arc::downgrade(&statement);
             statement
