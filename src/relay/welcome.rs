@@ -251,6 +251,7 @@ async fn ask_server(want: Want, settings: Arc<Settings>, pool: &Arc<Pool>) -> Re
         finish(&mut lease, &mut client).await?;
     }
     let reported: Welcome = Arc::new(lease.reported());
+    lease.session.resolve_reported(); // it has them in the server's words
     lease.release();
     Ok(reported)
 }

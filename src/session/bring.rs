@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::client::{ClientSession, Given, To};
 use super::expect::{Expect, Kind};
-use super::locals::{assignment, identifier, survives_text};
+use super::locals::{assignment, identifier, is_list, survives_text};
 use super::server::ServerSession;
 use super::settings::Settings;
 use super::statement::Statement;
@@ -60,6 +60,8 @@ struct Fused {
 pub(super) struct Changes {
     names: Vec<Box<str>>,
     texts: Vec<Vec<u8>>,
+    /// What they lead to.
+    want: Arc<Settings>,
     /// As text, one of them would mean the same, but look different.
     inexact: bool,
 }
@@ -84,13 +86,6 @@ impl Changes {
     }
 }
 
-/// The refusal of a statement behind the end of a transaction of the same batch: whether what was set in that holds
-/// is not known yet.
-fn behind_its_end() -> PgError {
-    PgError::error("0A000", "a setting was changed in a transaction that ended in this pipeline")
-        .hint("Send a Sync behind COMMIT or ROLLBACK.")
-}
-
 /// What is done about settings ahead of a frame.
 pub(super) enum Brought {
     /// Nothing.
@@ -103,10 +98,10 @@ pub(super) enum Brought {
     Refused(PgError),
 }
 
-/// The refusal of a statement's name in the middle of a batch, where what it stands for cannot be brought.
-fn behind_others() -> PgError {
-    PgError::error("0A000", "a statement that SQL prepared cannot be named behind others of a pipeline here")
-        .hint("Send a Sync before it, or prepare it by the protocol.")
+/// The refusal of a statement's name in the middle of a batch, where what the server has of them is not known.
+fn names_unknown() -> PgError {
+    PgError::error("0A000", "a statement that SQL prepared cannot be named behind others of this pipeline")
+        .hint("Send a Sync before it.")
 }
 
 impl ServerSession {
@@ -121,9 +116,12 @@ impl ServerSession {
     }
 
     /// What must be changed to come to `want`.
-    pub(super) fn changes(&self, want: &Settings) -> Changes {
+    pub(super) fn changes(&self, want: &Arc<Settings>) -> Changes {
         let (lost, sets) = self.difference(want);
-        let mut changes = Changes::default();
+        let mut changes = Changes { want: Arc::clone(want), ..Changes::default() };
+        // It changes how names in lists are shown.
+        let quotes = |settings: &Settings| settings.get("quote_all_identifiers").is_some();
+        let quotes = quotes(want) || quotes(&self.settings);
         for name in lost {
             let mut text = b"RESET ".to_vec();
             identifier(&mut text, &name);
@@ -133,7 +131,7 @@ impl ServerSession {
         for (name, value) in sets {
             let mut text = b"SET SESSION ".to_vec();
             assignment(&mut text, &name, &value);
-            changes.inexact |= !survives_text(&name, &value);
+            changes.inexact |= !survives_text(&name, &value) || quotes && is_list(&name);
             changes.names.push(name);
             changes.texts.push(text);
         }
@@ -151,9 +149,9 @@ impl ServerSession {
         (lost.collect(), sets.map(|(name, value)| (name.into(), value.into())).collect())
     }
 
-    fn fuse(&mut self, want: &Arc<Settings>, changes: Changes) {
+    fn fuse(&mut self, changes: Changes) {
         self.bring.owed = false;
-        let (want, own) = (Arc::clone(want), Arc::clone(want));
+        let (want, own) = (Arc::clone(&changes.want), Arc::clone(&changes.want));
         self.bring.fused = Some(Fused {
             want,
             own,
@@ -177,9 +175,9 @@ impl Bring {
         self.owed || self.fused.is_some()
     }
 
-    /// What the server has is known.
+    /// What the server has is known, and is its client's.
     pub(super) fn is_sure(&self) -> bool {
-        self.doubtful.is_empty() && self.fused.is_none()
+        self.doubtful.is_empty() && self.fused.is_none() && !self.owed
     }
 
     /// They are on their way.
@@ -249,7 +247,7 @@ impl Bring {
         }
     }
 
-    /// A frame goes out that ends the transaction in which they are set.
+    /// A frame goes out that undoes the transaction in which they are set.
     pub(super) fn end(&mut self) {
         if let Some(fused) = &mut self.fused {
             fused.ended = true;
@@ -257,17 +255,12 @@ impl Bring {
     }
 
     /// A frame follows that has found no end of the batch: it must have them again, if the transaction is over.
-    fn again(&mut self) -> bool {
-        let Some(fused) = self.fused.take_if(|fused| fused.ended) else { return false };
+    /// Returns what their client had before that transaction: what it changed in it was undone as well.
+    fn again(&mut self) -> Option<Arc<Settings>> {
+        let fused = self.fused.take_if(|fused| fused.ended)?;
         self.owed = true;
         self.doubt(fused.changes.names);
-        true
-    }
-
-    /// The transaction is being ended, and its client has changed one of them in it.
-    fn ended_with(&self, changed: impl Fn(&str) -> bool) -> bool {
-        let ended = self.fused.as_ref().filter(|fused| fused.ended);
-        ended.is_some_and(|fused| fused.changes.names.iter().any(|name| changed(name)))
+        Some(fused.own)
     }
 
     /// The transaction was committed, and another one followed at once: what is set now.
@@ -283,6 +276,23 @@ impl Bring {
             fused.in_doubt = false;
             fused.rolled_back = false;
         }
+    }
+
+    /// The transaction has failed and is open yet: what was to end it was skipped.
+    pub(super) fn on_failed(&mut self) {
+        if let Some(fused) = &mut self.fused {
+            fused.ended = false;
+        }
+    }
+
+    /// What some are on the connection is not known.
+    pub(super) fn has_doubts(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
+    /// What is in doubt and now known is so no more.
+    pub(super) fn resolve(&mut self, known: impl Fn(&str) -> bool) {
+        self.doubtful.retain(|name| !known(name));
     }
 
     /// What this one is on the connection is not known.
@@ -322,7 +332,7 @@ fn plan(class: Class, leaves: Leaves, status: u8) -> Plan {
 
 impl ClientSession {
     /// Sees to settings that are owed, ahead of a frame.
-    pub(super) fn bring(&self, tag: u8, given: &Given<'_>, to: &mut To<'_>) -> Brought {
+    pub(super) fn bring(&mut self, tag: u8, given: &Given<'_>, to: &mut To<'_>) -> Brought {
         let starts = matches!(
             tag,
             front::QUERY
@@ -335,7 +345,8 @@ impl ClientSession {
         if !starts {
             return Brought::Nothing;
         }
-        let names = self.names_prepared(tag, given, to.server);
+        let named = self.names_prepared(tag, given, to.server);
+        let names = named.is_some();
         if !names && !to.server.bring.is_pending() {
             return Brought::Nothing;
         }
@@ -347,29 +358,30 @@ impl ClientSession {
         if let Some(settings) = to.server.bring.settled() {
             to.server.settings = settings;
         }
-        if begun && to.server.bring.ended_with(|name| to.server.left.names(name)) {
-            return Brought::Refused(behind_its_end());
-        }
         let ended = to.server.bring.again();
-        let failed = to.server.status() == b'E' && !(ended && begun);
+        let failed = to.server.status() == b'E' && !(ended.is_some() && begun);
         if failed {
             return Brought::Nothing; // in a failed transaction nothing runs
         }
-        if names && begun {
-            return Brought::Refused(behind_others());
+        if names && begun && (to.server.names_unknown || to.server.barrier_at_sync) {
+            return Brought::Refused(names_unknown());
         }
+        if names && begun {
+            self.names_in_batch(named.as_ref().and_then(|name| name.as_deref()), tag, given, to);
+        }
+        let names = names && !begun;
         if names && (!to.server.bring.owed || to.server.status() != b'I') {
             if to.server.unsynced {
                 to.server.cut_batch(to.out);
             }
-            to.server.preamble_names(self, to.out);
+            to.server.preamble_names(self, named.flatten().as_deref(), to.out);
             return Brought::Wait;
         }
         if !to.server.bring.owed {
             return Brought::Nothing;
         }
         let plan = if names { Plan::Ahead } else { self.plan(tag, given, to.server.status()) };
-        let changes = to.server.changes(&self.settings);
+        let changes = to.server.changes(ended.as_ref().unwrap_or(&self.settings));
         if changes.texts.is_empty() {
             to.server.settings = Arc::clone(&self.settings);
             to.server.brought();
@@ -390,38 +402,46 @@ impl ClientSession {
         }
     }
 
-    /// The frame may name a statement that SQL prepared, and those that the server has are not its client's.
-    fn names_prepared(&self, tag: u8, given: &Given<'_>, server: &ServerSession) -> bool {
-        if self.sql_prepared == server.sql_prepared {
-            return false;
+    /// The frame may name a statement that SQL prepared, and those that the server has are not its client's: the
+    /// name, if it is one.
+    fn names_prepared(&self, tag: u8, given: &Given<'_>, server: &ServerSession) -> Option<Option<Vec<u8>>> {
+        if self.sql_prepared == server.sql_prepared && !server.names_unknown {
+            return None;
         }
-        let names = |leaves: Leaves| {
-            leaves.has(Leaves::EXECUTES) || leaves.has(Leaves::PREPARED) && !leaves.has(Leaves::UNREADABLE)
-        };
-        let agree = |name: &[u8]| self.sql_prepared.agree(&server.sql_prepared, name);
+        let names = |leaves: Leaves| leaves.has(Leaves::EXECUTES | Leaves::PREPARED);
+        let differ =
+            |name: &[u8]| server.names_unknown || !self.sql_prepared.agree(&server.sql_prepared, name);
         let text = |text: &[u8]| {
-            names(sql::traits(text, self.standard_strings).leaves)
-                && sql::named_statement(text, self.standard_strings).is_none_or(|name| !agree(&name))
+            if !names(sql::traits(text, self.standard_strings).leaves) {
+                return None;
+            }
+            match sql::named_statement(text, self.standard_strings) {
+                Some(name) => differ(&name).then_some(Some(name)),
+                None => Some(None),
+            }
         };
         let of = |name: &[u8]| match self.statement(name) {
-            Some(statement) => {
-                names(statement.leaves)
-                    && wire::c_string(&statement.body).is_none_or(|(query, _)| text(query))
+            Some(statement) if names(statement.leaves) => {
+                wire::c_string(&statement.body).map_or(Some(None), |(query, _)| text(query))
             }
-            None => !name.is_empty() && !agree(name),
+            Some(_) => None,
+            None => (!name.is_empty() && differ(name)).then(|| Some(name.to_vec())),
         };
         match tag {
             front::QUERY => text(given.body.strip_suffix(&[0]).unwrap_or(given.body)),
-            front::PARSE => wire::parse(given.body).is_ok_and(|parse| text(parse.query)),
-            front::BIND => wire::bind_head(given.body).is_some_and(|bind| of(bind.statement)),
-            front::DESCRIBE => matches!(wire::target(given.body), Ok(Target::Statement(name)) if of(name)),
-            _ => false,
+            front::PARSE => text(wire::parse(given.body).ok()?.query),
+            front::BIND => of(wire::bind_head(given.body)?.statement),
+            front::DESCRIBE => match wire::target(given.body) {
+                Ok(Target::Statement(name)) => of(name),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
     /// True when [`Self::bring`] may have anything to do.
     pub(super) fn must_bring(&self, server: &ServerSession) -> bool {
-        server.bring.is_pending() || self.sql_prepared != server.sql_prepared
+        server.bring.is_pending() || server.names_unknown || self.sql_prepared != server.sql_prepared
     }
 
     fn plan(&self, tag: u8, given: &Given<'_>, status: u8) -> Plan {
@@ -468,7 +488,7 @@ impl ClientSession {
             body.extend_from_slice(&[0, 0, 0]);
             self.run_unnamed(&body, unnamed, to);
         }
-        to.server.fuse(&self.settings, changes);
+        to.server.fuse(changes);
     }
 
     /// Puts the changes ahead of a fastpath call in a transaction block.
@@ -476,11 +496,23 @@ impl ClientSession {
         wire::query(to.out, &changes.prefix());
         to.server.unnamed = None;
         to.server.push(Expect::new(Kind::Query, false), to.replies);
-        to.server.fuse(&self.settings, changes);
+        to.server.fuse(changes);
+    }
+
+    /// In the middle of a batch there is no waiting: what SQL prepared goes ahead of the frame in it.
+    fn names_in_batch(&mut self, name: Option<&[u8]>, tag: u8, given: &Given<'_>, to: &mut To<'_>) {
+        let (texts, then) = to.server.sql_prepared.changes(&self.sql_prepared, name);
+        let unnamed = tag == front::BIND && given.body.first() == Some(&0);
+        for mut text in texts {
+            text.push_str("\0\0\0");
+            self.run_unnamed(text.as_bytes(), unnamed, to);
+        }
+        to.server.sql_prepared = then;
+        to.server.names_in_batch = true;
     }
 
     /// They are put ahead of a simple query.
     pub(super) fn bring_with_query(&self, changes: Changes, server: &mut ServerSession) {
-        server.fuse(&self.settings, changes);
+        server.fuse(changes);
     }
 }

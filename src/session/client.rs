@@ -173,8 +173,9 @@ impl ClientSession {
         self.settings_changed();
     }
 
-    pub(super) fn forget_statements(&mut self) {
-        self.statements.clear();
+    /// All but those of these names are gone.
+    pub(super) fn forget_statements(&mut self, but: &[&[u8]]) {
+        self.statements.retain(but);
         self.sql_prepared = SqlStatements::default();
     }
 
@@ -292,6 +293,10 @@ impl ClientSession {
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             _ => {}
+        }
+        if tag == front::BIND && self.notified && !to.server.unsynced && to.server.owes_batch() {
+            to.server.doubt = true;
+            return Ok(Verdict::Wait);
         }
         if tag == front::BIND && self.bind_listens_first(body) {
             return Ok(Verdict::Wait);
@@ -460,7 +465,9 @@ impl ClientSession {
         };
         let traits = (self.mode != Mode::Exclusive).then(|| sql::traits(text, self.standard_strings));
         let one = traits.is_some_and(|t| t.deallocate.is_some_and(|which| which != sql::Deallocate::All));
-        if one && self.mode == Mode::Pooled && to.server.owes_batch() {
+        // What it goes back to hangs on whether a transaction is open.
+        let resets = traits.is_some_and(|t| t.leaves.has(sql::Leaves::RESETS)) && !self.startup.is_empty();
+        if (one && self.mode == Mode::Pooled || resets) && to.server.owes_batch() {
             to.server.doubt = true;
             return Ok(Verdict::Wait);
         }
@@ -472,6 +479,11 @@ impl ClientSession {
             return Ok(Verdict::Forward);
         };
         // With settings of its own it cannot wait: the frame and they are one.
+        if traits.listens && self.notified && to.server.owes_batch() {
+            // Whether it listens in the transaction that notifies, or behind it.
+            to.server.doubt = true;
+            return Ok(Verdict::Wait);
+        }
         if changes.is_none() && self.query_listens_first(text, &traits) {
             return Ok(Verdict::Wait);
         }
@@ -525,7 +537,7 @@ impl ClientSession {
         }
         to.server.unnamed = None;
         self.note_text(text, traits.leaves, to.server);
-        if traits.class == sql::Class::Chain {
+        if to.server.bring.is_under_way() && self.undoes(text, traits, to.server) {
             to.server.bring.end();
         }
         to.server.barrier |= traits.discard_all || traits.deallocate == Some(sql::Deallocate::All);
@@ -533,6 +545,17 @@ impl ClientSession {
         to.server.unsynced = false;
         to.server.push(entry, to.replies);
         self.hold_behind(to.server);
+    }
+
+    /// A text ends with the rollback of a transaction, and another one follows at once.
+    fn undoes(&self, text: &[u8], traits: &sql::Traits<'_>, server: &ServerSession) -> bool {
+        let standard = self.standard_strings;
+        let back = |text: &[u8]| server.status() == b'E' || sql::rolls_back(text, standard);
+        if traits.statements <= 1 {
+            return traits.class == sql::Class::Chain && back(text);
+        }
+        let last = sql::parts(text, standard).last().filter(|part| part.class == sql::Class::Chain);
+        last.is_some_and(|part| back(text.get(part.start..).unwrap_or_default()))
     }
 
     /// `DEALLOCATE name` of a statement that the protocol prepared: the server knows it by another name, so

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bring::Changes;
 use super::channels::{UN, listens};
 use super::client::ClientSession;
-use super::locals::{Insert, Locals, assignment};
+use super::locals::{Insert, Locals, assignment, literal, survives_text};
 use super::server::ServerSession;
 use super::settings::Settings;
 use crate::sql::{self, Class, Leaves, Traits};
@@ -123,7 +123,7 @@ impl ClientSession {
         for (n, part) in sql::parts(text, self.standard_strings).enumerate() {
             let rest = text.get(part.start..).unwrap_or_default();
             let ends = matches!(part.class, Class::End | Class::Chain)
-                && (server.status() == b'E' || rolls_back(rest));
+                && (server.status() == b'E' || sql::rolls_back(rest, self.standard_strings));
             if std::mem::replace(&mut ended, ends) {
                 let before = u32::try_from(n).unwrap_or(u32::MAX);
                 pieces.push(Piece { at: part.start, before, statements, text: prefix.clone() });
@@ -134,10 +134,12 @@ impl ClientSession {
     /// RESET goes back to what the client asked for when it connected, and not to what Howdah did.
     fn behind_resets(&self, text: &[u8], in_block: bool, pieces: &mut Vec<Piece>) {
         let parts: Vec<_> = sql::parts(text, self.standard_strings).collect();
+        let begins = parts.iter().any(|part| part.class == Class::Begin);
         for (n, part) in parts.iter().enumerate() {
             let end = parts.get(n + 1).map(|next| next.start);
             let statement = text.get(part.start..end.unwrap_or(text.len())).unwrap_or_default();
-            let asked = self.asked_again(statement);
+            // A query would fix the snapshot of a transaction that begins behind it.
+            let asked = self.asked_again(statement, !begins);
             // SET LOCAL alone and outside of a transaction does nothing but warn.
             let idle = parts.len() == 1 && !in_block && sql::is_local(statement, self.standard_strings);
             if asked.is_empty() || idle {
@@ -160,8 +162,9 @@ impl ClientSession {
         }
     }
 
-    /// SETs of what the client asked for when it connected and a statement resets.
-    pub(super) fn asked_again(&self, statement: &[u8]) -> Vec<Vec<u8>> {
+    /// SETs of what the client asked for when it connected and a statement resets; `exact`: by a query, where a
+    /// SET would change how the value looks.
+    pub(super) fn asked_again(&self, statement: &[u8], exact: bool) -> Vec<Vec<u8>> {
         let traits = sql::traits(statement, self.standard_strings);
         if !traits.leaves.has(Leaves::RESETS) || self.startup.is_empty() {
             return Vec::new();
@@ -169,15 +172,8 @@ impl ClientSession {
         let Some(touched) = sql::touched(statement, self.standard_strings) else { return Vec::new() };
         let reset =
             |name: &str| touched.reset_all || touched.names.iter().any(|n| n.eq_ignore_ascii_case(name));
-        let set: &[u8] =
-            if sql::is_local(statement, self.standard_strings) { b"SET LOCAL " } else { b"SET SESSION " };
-        sets(set, &self.startup, reset)
+        sets(sql::is_local(statement, self.standard_strings), exact, &self.startup, reset)
     }
-}
-
-/// A statement that ends a transaction is not COMMIT or END.
-fn rolls_back(statement: &[u8]) -> bool {
-    !matches!(statement.first().map(u8::to_ascii_lowercase), Some(b'c' | b'e'))
 }
 
 fn locals_at(locals: &Locals, places: &[Place]) -> Vec<Piece> {
@@ -187,10 +183,19 @@ fn locals_at(locals: &Locals, places: &[Place]) -> Vec<Piece> {
     places.iter().map(piece).collect()
 }
 
-fn sets(set: &[u8], settings: &Settings, which: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
+fn sets(local: bool, exact: bool, settings: &Settings, which: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
     let text = |(name, value): (&str, &str)| {
+        let set = if local { &b"SET LOCAL "[..] } else { b"SET SESSION " };
         let mut text = set.to_vec();
-        assignment(&mut text, name, value);
+        if !exact || survives_text(name, value) {
+            assignment(&mut text, name, value);
+            return text;
+        }
+        text = b"SELECT pg_catalog.set_config(".to_vec();
+        literal(&mut text, name);
+        text.push(b',');
+        literal(&mut text, value);
+        text.extend_from_slice(if local { b",true)" } else { b",false)" });
         text
     };
     settings.iter().filter(|(name, _)| which(name)).map(text).collect()

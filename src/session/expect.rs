@@ -96,16 +96,21 @@ impl Expect {
 
     /// One more statement of a simple query is done. True if it is one that was put in.
     pub(super) fn one_done(&mut self) -> bool {
-        let Some(inserts) = &self.inserts else { return false };
-        let n = self.done;
+        let inserted = self.is_inserted();
         self.done += 1;
+        inserted
+    }
+
+    /// The statement of a simple query that is being answered is one that was put in.
+    pub(super) fn is_inserted(&self) -> bool {
+        let Some(inserts) = &self.inserts else { return false };
         let mut earlier = 0;
         for insert in inserts.iter() {
             let from = insert.before + earlier;
-            if n < from {
+            if self.done < from {
                 return false;
             }
-            if n < from + insert.statements {
+            if self.done < from + insert.statements {
                 return true;
             }
             earlier += insert.statements;

@@ -10,6 +10,9 @@ use super::server::{Action, ServerSession, Violation};
 use super::statement::Statement;
 use crate::wire::{self, ErrorFields, back};
 
+/// So many names are remembered for the text of errors about them.
+const MOST_UNDEFINED: usize = 64;
+
 impl ServerSession {
     pub(super) fn on_error(&mut self, client: &mut ClientSession, body: &[u8]) -> Result<Action, Violation> {
         let fields = ErrorFields::read(body);
@@ -122,7 +125,7 @@ impl ServerSession {
 
     /// A name is closed while answers to frames that use it are to come.
     pub(super) fn note_closed(&mut self, name: &[u8], statement: &Arc<Statement>) {
-        if !self.expect.is_empty() {
+        if !self.expect.is_empty() && self.undefined.len() < MOST_UNDEFINED {
             self.undefined.push((name.into(), Arc::clone(statement)));
         }
     }
@@ -193,6 +196,8 @@ impl ServerSession {
         }
         self.left.undone = true;
         self.bring.on_error();
+        self.names_unknown |= self.names_in_batch;
+        self.worn |= self.names_in_batch; // nobody else shall have to find out
         if let Some(bytes) = replaced {
             return Action::Replace(bytes);
         }

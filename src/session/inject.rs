@@ -405,22 +405,25 @@ impl ServerSession {
     /// An Execute goes out: what its statement does to the transaction ahead.
     pub(super) fn step_portal(&mut self, body: &[u8]) {
         let Some((portal, _)) = wire::c_string(body) else { return };
-        let class = self.portals.iter().find(|(name, _)| **name == *portal).map_or(Class::Query, |(_, c)| *c);
+        let known = self.portals.iter().find(|(name, ..)| **name == *portal);
+        let (class, back) = known.map_or((Class::Query, false), |(_, class, back)| (*class, *back));
         self.ahead.step(class);
         if class == Class::ResetAll {
             self.signed = None;
         }
         if matches!(class, Class::End | Class::Chain) {
-            self.bring.end();
+            if back || self.status == b'E' {
+                self.bring.end();
+            }
             self.portals.clear();
         }
     }
 
     /// A Bind goes out. Only portals of statements that move transactions are remembered.
-    pub(super) fn note_portal(&mut self, portal: &[u8], class: Class) {
-        self.portals.retain(|(name, _)| **name != *portal);
-        if class != Class::Query {
-            self.portals.push((portal.into(), class));
+    pub(super) fn note_portal(&mut self, portal: &[u8], statement: &Statement) {
+        self.portals.retain(|(name, ..)| **name != *portal);
+        if statement.class != Class::Query {
+            self.portals.push((portal.into(), statement.class, statement.rolls_back));
         }
     }
 

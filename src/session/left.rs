@@ -37,6 +37,14 @@ impl ServerSession {
         self.taint(leaves.any());
     }
 
+    /// Another session user has no role set.
+    fn leave_role(&mut self, leaves: Leaves) {
+        if leaves.has(Leaves::AUTHORIZATION) && !leaves.has(Leaves::UNREADABLE) {
+            self.left.leaves |= Leaves::SETTINGS;
+            self.left.names.push("role".into());
+        }
+    }
+
     /// Settings for the transaction only matter while others are on their way: the server reports both.
     fn notes_locals(&self, leaves: Leaves) -> bool {
         leaves.has(Leaves::LOCALS) && self.bring.is_under_way()
@@ -67,6 +75,7 @@ impl ClientSession {
             return;
         }
         server.leave(leaves);
+        server.leave_role(leaves);
         if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             let touched = sql::touched(text, self.standard_strings);
             server.leave_settings(touched.as_deref(), leaves);
@@ -81,6 +90,7 @@ impl ClientSession {
             return;
         }
         server.leave(leaves);
+        server.leave_role(leaves);
         if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
             if statement.touched.is_some() {
                 server.leave_settings(statement.touched.as_deref(), leaves);
@@ -96,7 +106,9 @@ impl ClientSession {
     /// EXECUTE does what was prepared; DEALLOCATE ends it.
     fn note_execute(&self, leaves: Leaves, server: &mut ServerSession) {
         if leaves.has(Leaves::EXECUTES) && !self.sql_prepared.is_empty() {
-            server.leave(self.sql_prepared.leaves());
+            let does = self.sql_prepared.leaves();
+            server.leave(does);
+            server.left.all |= does.has(Leaves::SETTINGS | Leaves::LOCALS);
             if leaves.has(Leaves::ENDS) {
                 server.leave(Leaves::PREPARED);
             }

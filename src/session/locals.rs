@@ -182,7 +182,7 @@ pub(super) fn setter(count: usize) -> Vec<u8> {
 pub(super) fn assignment(out: &mut Vec<u8>, name: &str, value: &str) {
     identifier(out, name);
     out.push(b'=');
-    if LISTS.iter().any(|n| name.eq_ignore_ascii_case(n)) {
+    if is_list(name) {
         let names = names(value);
         for (n, name) in names.iter().enumerate() {
             if n > 0 {
@@ -198,6 +198,11 @@ pub(super) fn assignment(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
+/// The value is a list of names.
+pub(super) fn is_list(name: &str) -> bool {
+    LISTS.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
 /// Whether the server shows a value as it was given, when it is set by SQL text: lists are taken apart for that, and
 /// put together again in the server's way.
 pub(super) fn survives_text(name: &str, value: &str) -> bool {
@@ -206,7 +211,7 @@ pub(super) fn survives_text(name: &str, value: &str) -> bool {
         let simple = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         quoted || !name.is_empty() && name.chars().all(simple)
     };
-    !LISTS.iter().any(|n| name.eq_ignore_ascii_case(n)) || value.split(", ").all(plain)
+    !is_list(name) || value.split(", ").all(plain)
 }
 
 /// A setting's name, each part quoted: one may be a key word of SQL.

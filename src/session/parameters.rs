@@ -20,7 +20,14 @@ impl ServerSession {
                 return Action::Swallow;
             }
             if self.discarded.is_some() {
-                // The client hears with the ReadyForQuery what holds for it again.
+                // The client hears with the ReadyForQuery what holds for it again, and what it has set since.
+                let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+                if is_settable(name.as_bytes())
+                    && self.initial_value(name.as_bytes()) != Some(value.as_bytes())
+                {
+                    client.note_setting(&name, Some(&value));
+                    self.settings = Arc::new(self.settings.changed(&name, Some(&value)));
+                }
                 return Action::Swallow;
             }
             if is_settable(name) {
@@ -64,8 +71,8 @@ impl ServerSession {
         }
         let believed = client.settings.get(&typed).map(str::as_bytes).or_else(|| self.initial_value(name));
         let before = self.settings.get(&typed).map(str::as_bytes).or_else(|| self.initial_value(name));
-        let undone = self.bring.is_in_doubt() && before == Some(value);
-        if self.bring.brings(&typed) && (believed == Some(value) || undone || !self.left.names(&typed)) {
+        let undone = self.bring.is_in_doubt() && (before == Some(value) || !self.left.names(&typed));
+        if self.bring.brings(&typed) && (believed == Some(value) || undone) {
             return Action::Swallow; // brought, or undone with all the rest
         }
         if believed == Some(value) && self.settings.get(&typed) == client.settings.get(&typed) {
@@ -103,6 +110,24 @@ impl ServerSession {
         touched.filter_map(|name| Some((name.clone(), value(name)?))).collect()
     }
 
+    /// What was on its way was undone, or nobody knows: but what the server reports is never in doubt once a
+    /// transaction is over.
+    pub fn resolve_reported(&mut self) {
+        let initial = Arc::clone(&self.initial);
+        for (name, first) in initial.iter().filter(|(name, _)| is_settable(name)) {
+            let Ok(typed) = std::str::from_utf8(name) else { continue };
+            let now = self.reported_value(name).filter(|now| *now != &**first);
+            let now = now.map(|value| String::from_utf8_lossy(value).into_owned());
+            let same = |known: Option<&str>| {
+                known.map(str::as_bytes).unwrap_or(first) == now.as_deref().map_or(&**first, str::as_bytes)
+            };
+            if !same(self.settings.get(typed)) {
+                self.settings = Arc::new(self.settings.changed(typed, now.as_deref()));
+            }
+        }
+        self.bring.resolve(|name| initial.iter().any(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())));
+    }
+
     /// What the server has said last.
     fn reported_value(&self, name: &[u8]) -> Option<&[u8]> {
         let known = self.reported.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -128,7 +153,9 @@ impl ServerSession {
             if kept && !self.bring.note(name, set) {
                 self.settings = Arc::new(self.settings.changed(name, set));
             }
-            wire::parameter_status_into(&mut bytes, name.as_bytes(), value.as_bytes());
+            let initial = self.initial.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+            let spelled = initial.map_or(name.as_bytes(), |(name, _)| name);
+            wire::parameter_status_into(&mut bytes, spelled, value.as_bytes());
         }
         wire::ready_for_query(&mut bytes, status);
         Action::Replace(bytes)

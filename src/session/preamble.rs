@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::client::ClientSession;
 use super::expect::{Expect, Kind};
 use super::server::{ServerSession, Signature};
+use super::sql_prepared::SqlStatements;
 use crate::{sql, wire};
 
 const SET: &[u8] = b"SELECT pg_catalog.set_config($1, $2, false)\0\0\0";
@@ -49,10 +50,17 @@ impl ServerSession {
         true
     }
 
-    /// Prepares what SQL had prepared in the client's session, and drops what another's had, each in a transaction
-    /// with the rest. As [`Self::preamble`].
-    pub(super) fn preamble_names(&mut self, client: &ClientSession, out: &mut Vec<u8>) {
-        for mut text in self.sql_prepared.changes(&client.sql_prepared) {
+    /// Prepares what SQL had prepared in the client's session, and drops what another's had: of one name, or all. As
+    /// [`Self::preamble`].
+    pub(super) fn preamble_names(&mut self, client: &ClientSession, name: Option<&[u8]>, out: &mut Vec<u8>) {
+        if self.names_unknown {
+            // All of them go, and those of the protocol with them.
+            self.run(out, b"DEALLOCATE ALL\0\0\0", &[]);
+            self.statements.retain(&[]);
+            self.sql_prepared = SqlStatements::default();
+        }
+        let (texts, then) = self.sql_prepared.changes(&client.sql_prepared, name);
+        for mut text in texts {
             text.push_str("\0\0\0");
             self.run(out, text.as_bytes(), &[]);
         }
@@ -60,7 +68,7 @@ impl ServerSession {
         self.expect.push_back(Expect::new(Kind::Sync, false));
         self.unnamed = None;
         self.begin_preamble(None, None);
-        self.bring_prepared(client.sql_prepared.clone());
+        self.bring_prepared(then);
     }
 
     fn run(&mut self, out: &mut Vec<u8>, parse: &[u8], params: &[&[u8]]) {

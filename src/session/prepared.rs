@@ -84,8 +84,8 @@ impl ClientSession {
             let mut entry = Expect::new(Kind::Parse, true).undo(undo);
             entry.inserts = self.edit_of(&statement);
             prepare(&statement, entry, to);
-        } else if to.server.status() == b'E' && !statement.ends_transaction {
-            // In a failed transaction the server refuses most texts; only it can say so.
+        } else if (to.server.status() == b'E' || to.server.owes_batch()) && !statement.ends_transaction {
+            // In a failed transaction the server refuses most texts; only it can say so. One may be on its way.
             wire::parse_into(to.out, b"", statement.sent());
             to.server.unnamed = None;
             to.server.push(Expect::new(Kind::Parse, true).undo(undo), to.replies);
@@ -137,12 +137,12 @@ impl ClientSession {
         self.note_use(&statement, to.server);
         if statement.leaves.has(sql::Leaves::RESETS) && !self.startup.is_empty() {
             let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
-            to.server.resets.push((bind.portal.into(), self.asked_again(text)));
+            to.server.resets.push((bind.portal.into(), self.asked_again(text, false)));
         }
         to.server.barrier_at_sync |= statement.drops_all;
         self.bind_steps(bind.portal, &statement, to.server);
         if self.watches_portals(to.server) {
-            to.server.note_portal(bind.portal, statement.class);
+            to.server.note_portal(bind.portal, &statement);
         }
         let unnamed = bind.statement.is_empty();
         let name = if unnamed { &b""[..] } else { &statement.name };

@@ -117,11 +117,8 @@ impl ServerSession {
             let value = encoded("pg_catalog.current_setting(n,true)");
             texts.push(format!("SELECT 's',n,{value} FROM pg_catalog.unnest({}) AS n", array(&left.names)));
         }
-        // A text that prepares has found the connection with what its client has. Of one that nobody can read it is
-        // not known whose they are.
-        let prepared = !left.leaves.has(Leaves::UNREADABLE) || self.sql_prepared == client.sql_prepared;
         for (leaves, text) in ASKED {
-            if left.leaves.has(leaves) && (leaves != Leaves::PREPARED || prepared) {
+            if left.leaves.has(leaves) {
                 texts.push(text.to_owned());
             }
         }
@@ -165,11 +162,14 @@ impl ServerSession {
             self.learn_settings(&left, &rows, client);
         }
         let of = |kind: u8| rows.iter().filter(move |(k, ..)| *k == kind);
-        let prepared = !left.leaves.has(Leaves::UNREADABLE) || self.sql_prepared == client.sql_prepared;
-        if left.leaves.has(Leaves::PREPARED) && prepared {
+        if left.leaves.has(Leaves::PREPARED) {
             let all = of(b'p').map(|(_, name, text)| (name.clone(), text.clone().unwrap_or_default()));
-            self.sql_prepared = SqlStatements::new(all.collect());
-            client.sql_prepared = self.sql_prepared.clone();
+            let now = SqlStatements::new(all.collect());
+            // Of those that nobody named since it came here, this client need not have any.
+            let before = if self.names_unknown { &now } else { &self.sql_prepared };
+            client.sql_prepared = client.sql_prepared.learn(before, &now);
+            self.sql_prepared = now;
+            self.names_unknown = false;
         }
         let mut held = self.held & Leaves::LIBRARY | left.leaves & Leaves::LIBRARY;
         for (kind, leaves) in [(b'l', Leaves::LOCKS), (b't', Leaves::TEMPORARY), (b'c', Leaves::CURSORS)] {
@@ -211,7 +211,9 @@ impl ServerSession {
             // A setting that a client made up is empty where it was once and is no more.
             let unset =
                 |value: Option<&str>| value.is_none_or(|value| value.is_empty() && name.contains('.'));
-            let ours = left.names.iter().any(|n| n.eq_ignore_ascii_case(name)) || !self.bring.doubts(name);
+            let named = left.names.iter().any(|n| n.eq_ignore_ascii_case(name));
+            // What the server reports, it has reported.
+            let ours = (named || !self.bring.doubts(name)) && self.initial_value(name.as_bytes()).is_none();
             if ours && value != before.get(name) && !(unset(value) && unset(before.get(name))) {
                 of_client = of_client.changed(name, value);
             }

@@ -7,7 +7,7 @@ use super::ahead::Ahead;
 use super::bring::Bring;
 use super::channels::StepPortal;
 use super::client::{ClientSession, Mode};
-use super::expect::{Expect, Kind, Queue};
+use super::expect::{Expect, Kind, Queue, Undo};
 use super::left::Left;
 use super::position::{framed, moved_position};
 use super::probe::Probe;
@@ -103,6 +103,9 @@ pub struct ServerSession {
     /// What SQL prepared on it.
     pub(super) sql_prepared: SqlStatements,
     bringing_prepared: Option<SqlStatements>,
+    /// They were brought in the middle of a batch: after an error nobody knows how far that came.
+    pub(super) names_in_batch: bool,
+    pub(super) names_unknown: bool,
     /// What the server reported at login.
     pub(super) initial: Arc<Parameters>,
     /// What the server reported since login.
@@ -135,8 +138,8 @@ pub struct ServerSession {
     pub(super) stale: Vec<Arc<Statement>>,
     /// The transaction that the next frame will meet. Kept for clients with a tenant only.
     pub(super) ahead: Ahead,
-    /// Portals of statements that are no plain queries.
-    pub(super) portals: Vec<(Box<[u8]>, Class)>,
+    /// Portals of statements that are no plain queries, and whether they roll back.
+    pub(super) portals: Vec<(Box<[u8]>, Class, bool)>,
     /// Names of clients whose Parse has failed, while frames that use them are in flight.
     pub(super) undefined: Vec<(Box<[u8]>, Arc<Statement>)>,
     /// Portals that reset what their client asked for when it connected, and what sets that again.
@@ -187,6 +190,8 @@ impl ServerSession {
             held: Leaves::NOTHING,
             sql_prepared: SqlStatements::default(),
             bringing_prepared: None,
+            names_in_batch: false,
+            names_unknown: false,
             initial: Arc::default(),
             reported: Parameters::new(),
             tainted: false,
@@ -338,6 +343,7 @@ impl ServerSession {
         self.left = Left::default();
         self.held = Leaves::NOTHING;
         self.sql_prepared = SqlStatements::default();
+        self.names_unknown = false;
         self.brought();
         self.signed = None;
         self.settings = Arc::default();
@@ -412,6 +418,7 @@ impl ServerSession {
             }
             self.expect.pop_front();
         }
+        self.undefined.clear();
     }
 
     /// A frame of a batch is about to be judged: keep it in case that the batch must run again.
@@ -465,8 +472,12 @@ impl ServerSession {
             return Err(Violation("a reply to nothing"));
         };
         let (kind, mut shown, probes) = (head.kind, head.shown, head.probes);
-        if tag == back::COMMAND_COMPLETE && head.inserts.is_some() {
-            shown &= !head.one_done();
+        if head.inserts.is_some() {
+            match tag {
+                back::COMMAND_COMPLETE => shown &= !head.one_done(),
+                back::ROW_DESCRIPTION | back::DATA_ROW => shown &= !head.is_inserted(),
+                _ => {}
+            }
         }
         let mut action = Action::Pass;
         let runs = matches!(kind, Kind::Execute | Kind::Query);
@@ -532,10 +543,10 @@ impl ServerSession {
                 self.settings = Arc::default();
                 self.discarded = Some(Arc::clone(client.settings()));
                 self.brought();
-                self.left = Left::default();
                 self.held = self.held & Leaves::LIBRARY;
-                self.tainted = self.held.any();
+                self.tainted = self.held.any() || self.left.leaves.any();
                 client.reset_settings();
+                self.owe_settings(client);
                 true
             }
             b"DEALLOCATE ALL\0" => true,
@@ -558,7 +569,12 @@ impl ServerSession {
                 .collect();
             self.statements.retain(&coming);
             self.sql_prepared = SqlStatements::default();
-            client.forget_statements();
+            self.names_unknown = false;
+            let names = self.expect.iter().filter_map(|e| match e.undo.as_deref() {
+                Some(Undo::Undefine(name)) => Some(&**name),
+                _ => None,
+            });
+            client.forget_statements(&names.collect::<Vec<_>>());
         }
     }
 
@@ -574,14 +590,18 @@ impl ServerSession {
         self.status = status;
         self.copy_in = false;
         let (untold, kept) = (self.untold(client, status), !self.bring.is_in_doubt());
-        if status == b'I'
-            && !self.preparing
-            && let Some(settings) = self.bring.on_idle()
-        {
-            self.settings = settings;
+        if status == b'I' {
+            match self.bring.on_idle() {
+                Some(settings) if !self.preparing => self.settings = settings,
+                Some(_) => self.resolve_reported(),
+                None if self.bring.has_doubts() => self.resolve_reported(),
+                None => {}
+            }
         }
-        if status == b'T' {
-            self.bring.on_open();
+        match status {
+            b'T' => self.bring.on_open(),
+            b'E' => self.bring.on_failed(),
+            _ => {}
         }
         if head.probes {
             self.probe_ready(client);
@@ -613,8 +633,13 @@ impl ServerSession {
                     self.settings = settings;
                     self.brought();
                 }
+                self.names_unknown &= prepared.is_none();
                 self.sql_prepared = prepared.unwrap_or_else(|| self.sql_prepared.clone());
                 self.signed = signature.or(self.signed);
+            } else if let Some(prepared) = prepared {
+                // What went is gone, rollback or not. What came is not known.
+                self.names_unknown = true;
+                self.sql_prepared = self.sql_prepared.common(&prepared);
             }
             return Ok(Action::Swallow);
         }

@@ -31,6 +31,8 @@ pub struct Statement {
     pub leaves: sql::Leaves,
     /// It ends a transaction, so a server prepares it also in a failed one.
     pub ends_transaction: bool,
+    /// It is ROLLBACK or ABORT, also of a savepoint.
+    pub rolls_back: bool,
     /// It drops all prepared statements: `DISCARD ALL`, `DEALLOCATE ALL`.
     pub drops_all: bool,
     /// It is a `DEALLOCATE` of one statement.
@@ -72,6 +74,7 @@ impl Statement {
             name: name.into(),
             leaves: traits.leaves,
             ends_transaction: traits.ends_transaction,
+            rolls_back: traits.ends_transaction && sql::rolls_back(text, standard_strings),
             drops_all: traits.discard_all || traits.deallocate == Some(sql::Deallocate::All),
             deallocates_one: traits.deallocate.is_some_and(|which| which != sql::Deallocate::All),
             class: traits.class,
@@ -139,9 +142,16 @@ impl ClientStatements {
         Some(old)
     }
 
-    pub(super) fn clear(&mut self) {
-        self.named = HashMap::new();
+    pub(super) fn retain(&mut self, names: &[&[u8]]) {
+        let mut kept = HashMap::new();
+        std::mem::swap(&mut kept, &mut self.named);
         self.bytes = 0;
+        if names.is_empty() {
+            return;
+        }
+        for (name, statement) in kept.into_iter().filter(|(name, _)| names.contains(&&**name)) {
+            self.insert(&name, statement);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

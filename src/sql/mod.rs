@@ -32,7 +32,7 @@ pub use listen::{Step, steps};
 pub use marks::{BadMark, Marks, marks};
 pub use own::{OwnCommand, mentions_own, own_command};
 pub use touched::{Touched, hides_ascii, touched};
-pub use traits::{Deallocate, Traits, is_local, named_statement, traits};
+pub use traits::{Deallocate, Traits, is_local, named_statement, prepared_name, rolls_back, traits};
 
 #[cfg(test)]
 mod tests;

@@ -84,6 +84,19 @@ pub fn traits(text: &[u8], standard_strings: bool) -> Traits<'_> {
     found
 }
 
+/// The name that a text of PREPARE gives to its statement.
+pub fn prepared_name(text: &[u8], standard_strings: bool) -> Option<Vec<u8>> {
+    let mut lexer = Lexer::new(text, standard_strings);
+    next_start(&mut lexer).filter(|t| t.is("prepare"))?;
+    let token = lexer.next()?;
+    Some(literal::identifier(token, &mut lexer)?.into_owned())
+}
+
+/// Whether a text begins with ROLLBACK or ABORT.
+pub fn rolls_back(text: &[u8], standard_strings: bool) -> bool {
+    next_start(&mut Lexer::new(text, standard_strings)).is_some_and(|t| t.is("rollback") || t.is("abort"))
+}
+
 /// Whether a text begins with SET LOCAL.
 pub fn is_local(text: &[u8], standard_strings: bool) -> bool {
     let mut lexer = Lexer::new(text, standard_strings);
@@ -91,12 +104,12 @@ pub fn is_local(text: &[u8], standard_strings: bool) -> bool {
     set && lexer.next().is_some_and(|t| t.is("local"))
 }
 
-/// The statement that a text of EXECUTE or DEALLOCATE alone names, folded or unquoted; empty for all of them. `None`
+/// The statement that a text of EXECUTE, PREPARE or DEALLOCATE alone names, folded or unquoted; empty for all of them. `None`
 /// for other texts, and where the name cannot be read.
 pub fn named_statement(text: &[u8], standard_strings: bool) -> Option<Vec<u8>> {
     let mut lexer = Lexer::new(text, standard_strings);
     let first = next_start(&mut lexer)?;
-    let name = if first.is("execute") {
+    let name = if first.is("execute") || first.is("prepare") {
         let token = lexer.next()?;
         literal::identifier(token, &mut lexer)?.into_owned()
     } else if first.is("deallocate") {
@@ -187,8 +200,8 @@ fn set<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     let mut ahead = lexer.clone().take_while(|t| *t != Token::Symbol(b';'));
     let authorization =
         last.is_some_and(|t| t.is("session")) && ahead.next().is_some_and(|t| t.is("authorization"));
-    // LOCAL at the end is a time zone only.
-    let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local"));
+    // LOCAL at the end is a time zone only, and NAMES an encoding that is left out.
+    let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local") || t.is("names"));
     let leaves = match (authorization, local) {
         (true, _) => Leaves::AUTHORIZATION,
         (_, true) => Leaves::LOCALS,
