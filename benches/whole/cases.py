@@ -4,6 +4,7 @@ import time
 
 import listen
 import proc
+import sessions
 import tenants
 import wire
 from base import Case, pgbench
@@ -181,11 +182,13 @@ CASES = {
     "statements": Statements,
     **tenants.CASES,
     **listen.CASES,
+    **sessions.CASES,
 }
 GROUPS = {
     "latency1": ["latency1-simple", "latency1-prepared"],
     "connect": ["connect-trust", "connect-scram"],
     "tenants": list(tenants.CASES),
+    "sessions": list(sessions.CASES),
 }
 
 

@@ -97,6 +97,22 @@ ROWS = (
     Row("listen", "listens_s", "LISTENs to two channels a second, 50 at a time", "", 0),
     Row("listen", "all_ms", "a NOTIFY has reached 10,000 listeners, median, ms", "", 1, most=100, unit="ms"),
     Row("listen", "worst_ms", "the slowest of nine, ms", "", 1),
+    *(
+        row
+        for mode in ("simple", "prepared")
+        for row in (
+            Row(f"settings-{mode}", "other_tps", f"transactions/s, no settings, {mode}", "", 0),
+            Row(f"settings-{mode}", "tps", f"transactions/s, three settings, {mode}", "", 0),
+            Row(f"settings-{mode}", "other_cpu_us", f"CPU per transaction, no settings, {mode}, µs", "", 2),
+            Row(f"settings-{mode}", "cpu_us", f"CPU per transaction, three settings, {mode}, µs", "", 2),
+            Row(f"settings-{mode}", "cpu_ratio", f"CPU with three settings : without, {mode}", "", 3, most=1.05),
+        )
+    ),
+    Row("settings-turns", "same_tps", "transactions/s, two clients in turn, same TimeZone", "pgbouncer", 0),
+    Row("settings-turns", "tps", "transactions/s, different TimeZone", "pgbouncer", 0),
+    Row("settings-turns", "ratio", "different : same", "pgbouncer", 2),
+    Row("settings-turns", "same_cpu_us", "CPU per transaction, same TimeZone, µs", "pgbouncer", 1),
+    Row("settings-turns", "cpu_us", "CPU per transaction, different TimeZone, µs", "pgbouncer", 1),
     Row("noisy", "growth", "p99 beside it : alone", "pgbouncer", 2, most=5),
 )
 

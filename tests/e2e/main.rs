@@ -20,6 +20,7 @@ mod pooling;
 mod replication;
 mod selftest;
 mod sessions;
+mod sessions_round_trips;
 mod tenants;
 mod tls;
 mod wire;
