@@ -443,11 +443,12 @@ impl ClientSession {
     }
 
     /// Puts the changes ahead of a frame of the extended protocol.
-    pub(super) fn bring_in_batch(&mut self, changes: Changes, unnamed: bool, to: &mut To<'_>) {
+    pub(super) fn bring_in_batch(&mut self, changes: Changes, to: &mut To<'_>) {
         for text in &changes.texts {
             let mut body = text.clone();
             body.extend_from_slice(&[0, 0, 0]);
-            self.run_unnamed(&body, unnamed, to);
+            // Not in the unnamed portal: it would be there for the client's frame if that fails.
+            self.run_unnamed(&body, false, to);
         }
         to.server.fuse(changes);
     }

@@ -360,7 +360,7 @@ impl ClientSession {
             to.server.close_stale(to.out);
         }
         if let Some(changes) = changes {
-            self.bring_in_batch(changes, tag == front::BIND && body.first() == Some(&0), &mut to);
+            self.bring_in_batch(changes, &mut to);
         }
         if let Duties::Inject(class) = duties {
             let unnamed = tag == front::BIND && body.first() == Some(&0);
@@ -441,7 +441,7 @@ impl ClientSession {
         let changes = server.bring.take_under_way();
         if let Some(changes) = changes {
             let mut to = To { server, out, replies, intern };
-            self.bring_in_batch(changes, false, &mut to);
+            self.bring_in_batch(changes, &mut to);
         }
         let mut rest = frames.as_slice();
         while let Ok(Some(head)) = wire::header(wire::Side::Frontend, rest) {
