@@ -580,6 +580,10 @@ impl ServerSession {
                 true
             }
             b"DEALLOCATE ALL\0" => true,
+            b"RESET\0" => {
+                self.signed = None; // it may have been RESET ALL
+                false
+            }
             b"DISCARD SEQUENCES\0" => {
                 self.sequences = Sequences::Own;
                 false

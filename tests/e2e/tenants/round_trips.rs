@@ -101,7 +101,9 @@ fn the_slow_path_adds_one() {
         database.query("CREATE PROCEDURE nothing() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$");
         for writes in [vec![one(vec![query("CALL nothing()")])], vec![one(x("CALL nothing()"))]] {
             let without = plain.flights(&writes);
-            assert_eq!(without.0.len(), 1);
+            // And one that nobody waits for: what the call has left behind.
+            let looks = |round: &[u8]| contains(round, "pg_show_all_settings");
+            assert_eq!(without.0.iter().filter(|round| !looks(round)).count(), 1);
             // What the client waits for: one more.
             let with = tenant.flights(&writes);
             assert_eq!((with.0.len(), &with.1), (2, &without.1), "{version:?}: {with:?}");
