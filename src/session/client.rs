@@ -350,6 +350,7 @@ impl ClientSession {
                 return Ok(verdict);
             }
         }
+        let recorded = if to.server.unsynced { to.server.replay.len() } else { 0 };
         to.server.record(given.frame, given.whole);
         if tag == front::FLUSH {
             return no_body(body).map(|()| Verdict::Forward);
@@ -368,6 +369,10 @@ impl ClientSession {
         }
         if let Duties::Session = duties {
             self.inject_session(body.first() == Some(&0), &mut to);
+        }
+        if tag == front::BIND && self.compare_first(body, &mut to) {
+            to.server.replay.truncate(recorded);
+            return Ok(Verdict::Wait);
         }
         match tag {
             front::PARSE => self.parse(&given, &mut to),
@@ -443,6 +448,7 @@ impl ClientSession {
             let mut to = To { server, out, replies, intern };
             self.bring_in_batch(changes, &mut to);
         }
+        server.comparing = true; // no frame of it can wait
         let mut rest = frames.as_slice();
         while let Ok(Some(head)) = wire::header(wire::Side::Frontend, rest) {
             let Some((frame, tail)) = rest.split_at_checked(head.len) else { break };
@@ -453,6 +459,7 @@ impl ClientSession {
             }
             rest = tail;
         }
+        server.comparing = false;
         Ok(())
     }
 

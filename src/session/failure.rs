@@ -24,6 +24,7 @@ impl ServerSession {
             return Err(Violation("an error about nothing"));
         };
         self.copy_in = false;
+        self.comparing = false;
         let kind = head.kind;
         if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             if head.aside {
@@ -115,7 +116,14 @@ impl ServerSession {
     fn note_other_rows(&self, client: &ClientSession, fields: &ErrorFields<'_>) {
         let Some(head) = self.expect.front() else { return };
         let (Some(statement), Some(note)) = (&head.statement, &head.note) else { return };
-        if returns_others(fields) && note.scope == client.scope {
+        if returns_others(fields) {
+            self.found_others(client, statement, note);
+        }
+    }
+
+    /// Notes that a statement returns other rows than when it was prepared.
+    pub(super) fn found_others(&self, client: &ClientSession, statement: &Statement, note: &Note) {
+        if note.scope == client.scope {
             statement.returns_others(self.status == b'I' && !self.answered && !self.held.any());
         }
     }

@@ -1,5 +1,6 @@
 //! Frames about prepared statements: names of the client's become names of the server's.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use super::client::{ClientSession, Given, Mode, To, Verdict, malformed};
@@ -170,12 +171,37 @@ impl ClientSession {
         let name = if unnamed { &b""[..] } else { &statement.name };
         let verdict = write_bind(given, &bind, name, to);
         let mut entry = Expect::new(Kind::Bind, true);
-        if !unnamed {
+        if unnamed {
+            to.server.bound = None;
+        } else {
             entry = entry.statement(statement);
+            to.server.bound = note.clone().map(|note| (number_of(bind.portal), note));
             entry.note = note;
         }
         to.server.push(entry, to.replies);
         Ok(verdict)
+    }
+
+    /// A Bind of a statement that is not on the server: what it returns there must be what its client was told.
+    /// True when the server is asked that first.
+    pub(super) fn compare_first(&self, body: &[u8], to: &mut To<'_>) -> bool {
+        let Some(named) = wire::bind_head(body).and_then(|bind| self.statements.named(bind.statement)) else {
+            return false;
+        };
+        let Named { statement, note } = named;
+        let there = to.server.statements.has(statement.id) || statement.is_outdated();
+        let asked = to.server.comparing || to.server.differs;
+        if there || asked || !note.is_told() || note.shape() == 0 || note.scope != self.scope {
+            return false;
+        }
+        prepare(statement, Expect::new(Kind::Parse, false), to);
+        write_target(front::DESCRIBE, &statement.name, to);
+        let mut entry = Expect::new(Kind::Describe, false).statement(Arc::clone(statement));
+        entry.note = Some(Arc::clone(note));
+        to.server.push(entry, to.replies);
+        to.out.extend_from_slice(&[front::FLUSH, 0, 0, 0, 4]);
+        to.server.comparing = true;
+        true
     }
 
     /// The statement that the client means, made present on the server.
@@ -185,7 +211,8 @@ impl ClientSession {
             if named.must_renew(self.scope, &to.server.statements) {
                 named.renew(self.scope, self.standard_strings, to.intern);
             }
-            if named.statement.is_outdated() && named.note.is_told() {
+            let differs = std::mem::take(&mut to.server.differs);
+            if named.note.is_told() && (differs || named.statement.is_outdated()) {
                 return Found::Outdated(named.clone());
             }
             ensure(&named.statement, to);
@@ -239,6 +266,10 @@ impl ClientSession {
     pub(super) fn describe(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
         let mut entry = Expect::new(Kind::Describe, true);
         let mut verdict = Verdict::Forward;
+        if let Ok(Target::Portal(portal)) = wire::target(given.body) {
+            let bound = to.server.bound.as_ref().filter(|(number, _)| *number == number_of(portal));
+            entry.note = bound.map(|(_, note)| Arc::clone(note));
+        }
         if self.mode != Mode::Exclusive
             && let Target::Statement(name) = wire::target(given.body).map_err(malformed)?
         {
@@ -297,6 +328,13 @@ fn used_name(tag: u8, body: &[u8]) -> Option<&[u8]> {
         },
         _ => None,
     }
+}
+
+/// Stands for a portal's name.
+fn number_of(portal: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(portal);
+    hasher.finish()
 }
 
 /// A statement that exists only to be deallocated.

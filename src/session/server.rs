@@ -16,7 +16,7 @@ use super::sequences::Sequences;
 use super::settings::Settings;
 use super::slow::Slow;
 use super::sql_prepared::SqlStatements;
-use super::statement::{SERVER_PREFIX, ServerStatements, Statement};
+use super::statement::{Note, SERVER_PREFIX, ServerStatements, Statement, shape};
 use crate::sql::{Class, Leaves};
 use crate::wire::{self, Parameters, back};
 
@@ -147,6 +147,13 @@ pub struct ServerSession {
     pub(super) answered: bool,
     /// A statement that turned out to be stale: close it, then run the batch again.
     pub(super) healing: Option<Arc<Statement>>,
+    /// A statement was prepared for a client that knows what rows come, and the server is asked whether they do;
+    /// or a batch runs again, and none is asked about.
+    pub(super) comparing: bool,
+    /// They do not.
+    pub(super) differs: bool,
+    /// The name that the last Bind used, and its portal as a number.
+    pub(super) bound: Option<(u64, Arc<Note>)>,
     /// The batch must run again now.
     pub(super) replay_due: bool,
     /// Statements that turned out to be stale too late to heal: they are closed with the next batch.
@@ -227,6 +234,9 @@ impl ServerSession {
             replay_ok: false,
             answered: false,
             healing: None,
+            comparing: false,
+            differs: false,
+            bound: None,
             replay_due: false,
             stale: Vec::new(),
             ahead: Ahead::default(),
@@ -292,6 +302,7 @@ impl ServerSession {
         self.barrier
             || self.doubt
             || self.healing.is_some()
+            || self.comparing
             || self.preparing
             || self.expect.len() >= MAX_IN_FLIGHT
     }
@@ -533,14 +544,30 @@ impl ServerSession {
         if !fits {
             return Err(Violation("a reply that does not fit what was asked"));
         }
-        if done && let Some(note) = self.expect.pop_front().and_then(|head| head.note) {
+        let head = if done { self.expect.pop_front() } else { None };
+        if let Some(note) = head.as_ref().and_then(|head| head.note.as_ref()) {
             note.tell();
+            if kind == Kind::Describe {
+                self.on_described(client, note, head.as_ref().filter(|head| !head.shown), shape(body));
+            }
         }
         if probes && tag == back::DATA_ROW {
             self.probe_row(body);
         }
         self.answered |= shown;
         Ok(if shown { action } else { Action::Swallow })
+    }
+
+    /// What rows a statement returns is known. `asked`: it was Howdah that asked, for a client that was told before.
+    fn on_described(&mut self, client: &ClientSession, note: &Note, asked: Option<&Expect>, shape: u64) {
+        let Some(asked) = asked else { return note.tell_shape(shape) };
+        self.comparing = false;
+        if let Some(statement) = asked.statement.as_ref().filter(|_| shape != 0 && note.shape() != shape) {
+            self.differs = true;
+            self.found_others(client, statement, note);
+            // So it must not be known here as what others were told of.
+            self.stale.push(Arc::clone(statement));
+        }
     }
 
     fn hidden(&self) -> bool {
@@ -635,6 +662,8 @@ impl ServerSession {
             return Ok(Action::Swallow);
         }
         self.copy_in = false;
+        self.bound = None;
+        self.differs = false;
         self.discards_in_batch &= self.unsynced;
         let (untold, kept) = (self.untold(client, status), !self.bring.is_in_doubt());
         if status == b'I' {
@@ -720,7 +749,12 @@ impl ServerSession {
 impl ServerSession {
     /// True for the messages whose body [`Self::on_backend`] reads.
     pub fn needs_body(&self, tag: u8) -> bool {
-        needs_body(tag) || tag == back::DATA_ROW && self.expect.front().is_some_and(|head| head.probes)
+        let head = |needs: fn(&Expect) -> bool| self.expect.front().is_some_and(needs);
+        match tag {
+            back::DATA_ROW => head(|head| head.probes),
+            back::ROW_DESCRIPTION => head(|head| head.kind == Kind::Describe && head.note.is_some()),
+            _ => needs_body(tag),
+        }
     }
 }
 

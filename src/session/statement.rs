@@ -1,8 +1,9 @@
 //! Prepared statements of the protocol: a client's names for them, and which ones a server has.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use lru::LruCache;
 
@@ -149,6 +150,8 @@ pub trait Intern {
 pub(super) struct Note {
     /// It was told what rows come: a Describe or a Bind was answered.
     told: AtomicBool,
+    /// What it was told of them, as [`shape`] has it; 0: nothing.
+    shape: AtomicU64,
     /// The client's [`super::ClientSession::scope`] when it was prepared.
     pub(super) scope: u64,
 }
@@ -162,10 +165,36 @@ impl Note {
         self.told.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn tell_shape(&self, shape: u64) {
+        self.shape.store(shape, Ordering::Relaxed);
+    }
+
+    pub(super) fn shape(&self) -> u64 {
+        self.shape.load(Ordering::Relaxed)
+    }
+
     /// It will be told anew.
     pub(super) fn forget(&self) {
         self.told.store(false, Ordering::Relaxed);
     }
+}
+
+/// Stands for the columns of a `RowDescription`: their names, types and type modifiers; 0 if they are not all there. Without the tables
+/// that they come from, and the formats, which a Bind decides.
+pub(super) fn shape(mut body: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut columns = body.first_chunk().map_or(0, |count| u16::from_be_bytes(*count));
+    body = body.get(2..).unwrap_or_default();
+    while let Some((name, rest)) = wire::c_string(body) {
+        hasher.write(name);
+        hasher.write_u8(0);
+        hasher.write(rest.get(6..10).unwrap_or_default());
+        hasher.write(rest.get(12..16).unwrap_or_default());
+        let Some(rest) = rest.get(18..) else { return 0 };
+        body = rest;
+        columns = columns.saturating_sub(1);
+    }
+    if columns == 0 { hasher.finish().max(1) } else { 0 }
 }
 
 /// A statement under a client's name.
@@ -179,7 +208,10 @@ pub struct Named {
 impl Named {
     /// One that was just parsed.
     pub(super) fn new(statement: Arc<Statement>, scope: u64) -> Self {
-        Self { statement, note: Arc::new(Note { told: AtomicBool::new(false), scope }) }
+        Self {
+            statement,
+            note: Arc::new(Note { told: AtomicBool::new(false), shape: AtomicU64::new(0), scope }),
+        }
     }
 
     /// Another statement for the same text must take its place: the client was not told what rows come, and they
@@ -197,7 +229,8 @@ impl Named {
     /// Another statement for the same text takes its place.
     pub(super) fn renew(&mut self, scope: u64, standard_strings: bool, intern: &dyn Intern) {
         self.statement = intern.intern(&self.statement.body, scope, standard_strings);
-        self.note = Arc::new(Note { told: AtomicBool::new(self.note.is_told()), scope });
+        let told = AtomicBool::new(self.note.is_told());
+        self.note = Arc::new(Note { told, shape: AtomicU64::new(self.note.shape()), scope });
     }
 }
 

@@ -67,7 +67,9 @@ pub(crate) fn check(output: &Output) {
 /// Runs the program `copies` times at once through a transaction pool of `size` server connections.
 pub(crate) fn run_driver(name: &str, size: usize, copies: usize, command: impl Fn() -> Command) {
     let database = Cluster::shared(Version::V15).database(name);
-    let howdah = Config::simple(size, &database).start();
+    // All may keep one for a while: who finds none waits.
+    let pins = format!("max_pinned_connections = {size}");
+    let howdah = Config::simple(size, &database).pool(&pins).start();
     let children: Vec<_> = (0..copies).map(|_| spawn(command(), &howdah, name)).collect();
     let outputs: Vec<_> =
         children.into_iter().map(|child| child.wait_with_output().expect("output")).collect();

@@ -401,7 +401,9 @@ impl Model {
             }
         };
         if returns_rows(&text) {
-            self.say(back::ROW_DESCRIPTION, text.as_bytes());
+            // One column, named for the text and the shape; then 18 bytes.
+            let column = format!("\0\x01{text} {}\0.................. ", self.shape);
+            self.say(back::ROW_DESCRIPTION, column.trim_end().as_bytes());
         } else {
             self.say(back::NO_DATA, b"");
         }

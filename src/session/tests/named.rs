@@ -281,6 +281,35 @@ fn a_stale_plan_is_not_healed_behind_answers() {
 }
 
 #[test]
+fn where_a_statement_is_not_there_the_server_is_asked_what_it_returns() {
+    for block in [false, true] {
+        let mut rig = Rig::new(Mode::Pooled, &[&[], &[]], 2, 10);
+        rig.ask(0, &[parse("a", "SELECT 1"), describe('S', "a"), sync(), run("a")].concat());
+        // The same rows, and then others, on the other server.
+        rig.turn = 1;
+        assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
+        rig.servers[1].model.forget_statements();
+        rig.servers[1].session.cleaned();
+        alter(&mut rig);
+        rig.turn = 1;
+        let idle = if block { "ZE" } else { "ZI" };
+        if block {
+            rig.ask(0, &query("BEGIN"));
+        }
+        assert_eq!(rig.ask(0, &run("a")), format!("E0A000 {idle}"));
+        if block {
+            rig.ask(0, &query("ROLLBACK"));
+        }
+        rig.turn = 1;
+        assert_eq!(rig.ask(0, &run("a")), "E0A000 ZI");
+        let portal = [bind("", "a", &[]), describe('P', ""), execute("", 0), sync()].concat();
+        rig.turn = 1;
+        assert_eq!(rig.ask(0, &portal), "2 T D C ZI", "it is told");
+        assert_eq!(rig.ask(0, &run("a")), "2 D C ZI");
+    }
+}
+
+#[test]
 fn another_search_path_outdates_nothing_for_others() {
     let mut rig = Rig::new(Mode::Pooled, &[&[], &[]], 1, 10);
     for (client, name) in [(0, "a"), (1, "b")] {

@@ -21,8 +21,9 @@
 //! - Whether a custom setting is unknown (NULL, 42704) or empty: Postgres keeps a name that was once set for as long
 //!   as the connection lives.
 //! - `pg_settings.source`, `reset_val` and the like: how a value came to be set.
-//! - "cached plan must not change result type": Howdah prepares again where Postgres goes on failing. Statements that
-//!   outlive their text name their columns, and no column that is selected changes its type.
+//! - "cached plan must not change result type": Howdah prepares again for who has the portal described, where Postgres
+//!   goes on failing. Statements that outlive their text name their columns, and no column that is selected changes
+//!   its type.
 //! - Whether the schema `pg_temp` exists (3F000 or 42P01): a server connection keeps an empty one.
 //! - Whether a prepared statement has a plan for its values or one for any value: that depends on how often it has run
 //!   on the server connection, for whomever. An error that planning may find comes with Bind or with Execute.

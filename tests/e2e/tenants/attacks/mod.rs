@@ -130,7 +130,8 @@ impl Arena {
         database.query(&FRESH.replace("{app}", &app).replace("{name}", name));
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::write(dir.path().join("tenant.key"), [0x42; 48]).expect("tenant.key");
-        let mut config = Config::new(2).database(&database).user(&app).pool(pool);
+        // What an attack leaves shall meet the victim on the same server connection.
+        let mut config = Config::new(2).database(&database).user(&app).pool(pool).pool("pin = \"never\"");
         config.extra = "[tenancy]\n".to_owned();
         if signed {
             config.extra +=
