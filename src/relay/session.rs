@@ -358,6 +358,8 @@ impl Session {
         match &self.stage {
             Stage::Resting => false,
             Stage::Waiting(_) => true,
+            // A signature is looked at where a connection is given, or rests.
+            Stage::Leased(_) if self.probing && self.tenant().1 => true,
             Stage::Leased(lease) => self.preparing != Preparing::Done || lease.session.holds(),
         }
     }

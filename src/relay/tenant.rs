@@ -349,6 +349,9 @@ impl Session {
                 self.handle.set_pinned(Leaves::NOTHING);
             }
         }
+        if changed {
+            self.front.become_another();
+        }
         if changed && self.has_traces {
             // What it left as another tenant is a stranger's.
             self.pool.forget_client(self.handle.id);

@@ -180,6 +180,24 @@ impl ClientSession {
         }
     }
 
+    /// Another tenant: what SQL prepared is not its, nor are settings that the client made up, beyond what it asked
+    /// for when it connected. Other settings are the connection's, and stay.
+    pub fn become_another(&mut self) {
+        self.sql_prepared = SqlStatements::default();
+        let own: Vec<(String, String)> = self
+            .settings
+            .iter()
+            .filter(|(name, value)| !name.contains('.') || self.startup.get(name) == Some(value))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        if own.len() < self.settings.len() {
+            let asked = self.startup.iter().filter(|(name, _)| name.contains('.'));
+            let asked = asked.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            self.settings = Arc::new(Settings::new(own.into_iter().chain(asked)));
+            self.settings_changed();
+        }
+    }
+
     pub(super) fn reset_settings(&mut self) {
         self.settings = Arc::clone(&self.startup);
         self.settings_changed();

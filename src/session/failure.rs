@@ -72,7 +72,8 @@ impl ServerSession {
         let used = matches!(head.kind, Kind::Bind | Kind::Describe);
         let stale = used && (is_stale_plan(fields) || fields.sqlstate == b"26000");
         let again = self.replay_ok && !self.answered && self.status == b'I';
-        if !again || !(stale || head.kind == Kind::Outdated) {
+        let taken = head.kind == Kind::Parse && head.statement.is_some() && fields.sqlstate == b"42P05";
+        if !again || !(stale || taken || head.kind == Kind::Outdated) {
             return None;
         }
         if let Some(note) = &head.note
@@ -132,8 +133,11 @@ impl ServerSession {
     fn undo_failed(&mut self, client: &mut ClientSession, head: &Expect, fields: &ErrorFields<'_>) {
         let used = matches!(head.kind, Kind::Bind | Kind::Describe);
         match (&head.statement, head.kind) {
-            // It is there under this name, so it is this text: the bookkeeping was behind.
-            (Some(_), Kind::Parse) if fields.sqlstate == b"42P05" => {}
+            // Something is there under this name: whose it is, nobody knows. It goes.
+            (Some(statement), Kind::Parse) if fields.sqlstate == b"42P05" => {
+                self.statements.remove(statement.id);
+                self.stale.push(Arc::clone(statement));
+            }
             (Some(statement), Kind::Parse) => self.statements.remove(statement.id),
             // Not there, or not usable: the next use prepares it under a new eye.
             (Some(statement), _) if used && fields.sqlstate == b"26000" => {

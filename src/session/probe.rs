@@ -175,6 +175,9 @@ impl ServerSession {
             self.names_unknown = false;
         }
         let mut held = self.held & Leaves::LIBRARY;
+        if self.sql_prepared.is_disguised() {
+            held |= Leaves::UNREADABLE; // nobody else may take it for one of Howdah's
+        }
         if left.loaded {
             held |= Leaves::LIBRARY;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::client::{ClientSession, Given, To};
 use super::expect::{Expect, Kind};
-use super::server::ServerSession;
+use super::server::{ServerSession, is_reserved};
 use crate::sql::{self, Leaves};
 use crate::wire::{self, PgError, Target, front};
 
@@ -82,6 +82,11 @@ impl SqlStatements {
         (texts, Self { all: then.into() })
     }
 
+    /// One of them has a name such as Howdah gives.
+    pub(super) fn is_disguised(&self) -> bool {
+        self.all.iter().any(|s| is_reserved(s.name.as_bytes()))
+    }
+
     /// Those that both have.
     pub(super) fn common(&self, other: &Self) -> Self {
         Self { all: self.all.iter().filter(|s| other.all.contains(s)).cloned().collect() }
@@ -124,7 +129,9 @@ impl ClientSession {
         if self.sql_prepared == server.sql_prepared && !server.names_unknown {
             return None;
         }
-        let names = |leaves: Leaves| leaves.has(Leaves::EXECUTES | Leaves::PREPARED);
+        let names = |leaves: Leaves| {
+            leaves.has(Leaves::EXECUTES) || leaves.has(Leaves::PREPARED) && !leaves.has(Leaves::UNREADABLE)
+        };
         let differ =
             |name: &[u8]| server.names_unknown || !self.sql_prepared.agree(&server.sql_prepared, name);
         let text = |text: &[u8]| {

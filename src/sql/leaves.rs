@@ -28,8 +28,8 @@ impl Leaves {
     pub const CHANNELS: Self = Self(1 << 7);
     /// Nobody can read in the text what it does.
     pub const UNREADABLE: Self = Self(1 << 12);
-    /// All that a function may leave without its text being seen (DO, CALL). No function prepares or loads by chance.
-    pub const ANYTHING: Self = Self(0xff & !(1 << 1 | 1 << 5) | 1 << 12);
+    /// All that a function may leave without its text being seen (DO, CALL). But for LOAD: nobody loads by chance.
+    pub const ANYTHING: Self = Self(0xff & !(1 << 5) | 1 << 12);
 
     /// A prepared statement is named: EXECUTE, also in EXPLAIN and CREATE TABLE AS, and DEALLOCATE.
     pub const EXECUTES: Self = Self(1 << 8);
