@@ -175,27 +175,36 @@ fn a_set_is_looked_after_behind_its_answer() {
 }
 
 #[test]
-fn what_cannot_be_brought_within_a_batch_is_refused() {
-    let database = Cluster::shared(Version::V15).database("session_round_trips_refused");
+fn in_the_middle_of_a_batch_as_well() {
+    let database = Cluster::shared(Version::V15).database("session_round_trips_batch");
     let mut line = line(
         &database,
         &["PREPARE mine AS SELECT 'one'", "SET work_mem = '7MB'"],
         &["PREPARE mine AS SELECT 'two'", "SET work_mem = '8MB'"],
     );
-    let code = |line: &mut Line, frames: Vec<Vec<u8>>| {
+    let run = |line: &mut Line, frames: Vec<Vec<u8>>| {
         assert_eq!(line.two.value("EXECUTE mine"), "two");
         let answer = line.one.exchange(&frames);
-        answer.iter().find(|m| m.tag == b'E').map(|m| m.sqlstate())
+        if let Some(error) = answer.iter().find(|m| m.tag == b'E') {
+            return error.sqlstate();
+        }
+        let rows = answer.iter().filter(|m| m.tag == b'D').filter_map(|m| m.row().remove(0));
+        rows.collect::<Vec<_>>().join(" ")
     };
     let unnamed = |text: &str| vec![parse("", text), bind("", "", &[]), execute("", 0)];
-    // A statement of SQL, behind another one of the batch; alone it is found.
+    // A statement of SQL, alone and behind another one of the batch.
     let named = || vec![bind("", "mine", &[]), execute("", 0), sync()];
-    assert_eq!(code(&mut line, [unnamed("SELECT 1"), named()].concat()).as_deref(), Some("0A000"));
-    assert_eq!(code(&mut line, named()), None);
-    assert_eq!(line.one.value("EXECUTE mine"), "one");
-    // Behind the end of a transaction that changed what was on its way: whether it holds is not known.
-    let changed = ["BEGIN", "SET work_mem = '9MB'", "COMMIT", "SHOW work_mem"];
-    let batch = changed.iter().flat_map(|text| unnamed(text)).chain([sync()]).collect();
-    assert_eq!(code(&mut line, batch).as_deref(), Some("0A000"));
-    assert_eq!(line.two.value("SHOW work_mem"), "8MB");
+    assert_eq!(run(&mut line, named()), "one");
+    assert_eq!(run(&mut line, [unnamed("SELECT 1"), named()].concat()), "1 one");
+    assert_eq!(run(&mut line, [unnamed("DO $$ BEGIN END $$"), named()].concat()), "one");
+    // Behind the end of a transaction that changed what was on its way.
+    for (end, seen) in [("ROLLBACK", "7MB"), ("COMMIT", "9MB")] {
+        let changed = ["BEGIN", "SET work_mem = '9MB'", end, "SHOW work_mem"];
+        let batch = changed.iter().flat_map(|text| unnamed(text)).chain([sync()]).collect();
+        assert_eq!(run(&mut line, batch), seen, "{end}");
+        assert_eq!(
+            (line.two.value("SHOW work_mem"), line.one.value("SHOW work_mem")),
+            ("8MB".into(), seen.into())
+        );
+    }
 }
