@@ -13,7 +13,7 @@ use super::raw::Raw;
 use super::raw_tenancy::{RawResolver, RawSignature, RawTenancy};
 use super::reader::Pair;
 use super::source::{At, Located, read_bytes, why};
-use super::tenancy::{OnDynamicSql, OnMissing, Resolver, Signature, Source, Tenancy};
+use super::tenancy::{Channels, OnDynamicSql, OnMissing, Resolver, Signature, Source, Tenancy};
 
 /// The setting that policies read when nobody says which.
 const DEFAULT_SETTING: &str = "app.tenant_id";
@@ -59,6 +59,7 @@ pub(super) fn tenancy(raw: &Raw, problems: &Problems) -> Option<Tenancy> {
         protected,
         denied: typed.denied.iter().flat_map(|l| &l.value).map(|l| Glob::new(&l.value)).collect(),
         on_dynamic_sql: typed.on_dynamic_sql.as_ref().map_or(OnDynamicSql::Allow, |l| l.value),
+        channels: typed.channels.as_ref().map_or(Channels::Refuse, |l| l.value),
         context,
         resolvers,
         signature: typed.signature.as_ref().and_then(|typed| signature(typed, problems)),

@@ -14,6 +14,7 @@ pub(super) fn describe_tenancy(out: &mut Text, tenancy: &Tenancy) {
     out.list("protected", tenancy.protected.iter().cloned());
     out.list("denied", tenancy.denied.iter().map(ToString::to_string));
     out.text("on_dynamic_sql", tenancy.on_dynamic_sql.word());
+    out.text("channels", tenancy.channels.word());
     if !tenancy.context.is_empty() {
         out.header("tenancy.context");
         for (key, setting) in &tenancy.context {

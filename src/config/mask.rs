@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here is masked in errors, nothing worse.
-const OPEN_KEYS: [&str; 80] = [
+const OPEN_KEYS: [&str; 81] = [
     "include",
     "addresses",
     "unix_socket_dir",
@@ -66,6 +66,7 @@ const OPEN_KEYS: [&str; 80] = [
     "protected",
     "denied",
     "on_dynamic_sql",
+    "channels",
     "context",
     "resolvers",
     "signature",

@@ -48,6 +48,6 @@ pub use pattern::{Glob, Pattern, Reading};
 pub use pool::{PoolMode, PoolOverrides, PoolSettings};
 pub use problem::{ConfigError, ConfigErrors};
 pub use tenancy::{
-    IdFormat, MAX_TENANT_NAME, NoSchema, OnDynamicSql, OnMissing, Placement, Resolver, Signature, Source,
-    Tenancy, TenantConfig, TenantRule, folded_id,
+    Channels, IdFormat, MAX_TENANT_NAME, NoSchema, OnDynamicSql, OnMissing, Placement, Resolver, Signature,
+    Source, Tenancy, TenantConfig, TenantRule, folded_id,
 };

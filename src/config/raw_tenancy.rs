@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::raw::MAX_CONNECTIONS;
 use super::reader::{Pair, Reader};
 use super::source::{At, Located};
-use super::tenancy::{OnDynamicSql, OnMissing, Source};
+use super::tenancy::{Channels, OnDynamicSql, OnMissing, Source};
 
 /// Highest number of transactions or connections in a second that is accepted.
 const MAX_RATE: usize = 1_000_000;
@@ -26,6 +26,7 @@ pub(super) struct RawTenancy {
     pub(super) protected: Option<Located<Vec<Located<String>>>>,
     pub(super) denied: Option<Located<Vec<Located<String>>>>,
     pub(super) on_dynamic_sql: Option<Located<OnDynamicSql>>,
+    pub(super) channels: Option<Located<Channels>>,
     pub(super) context: Vec<Pair>,
     pub(super) resolvers: Vec<RawResolver>,
     pub(super) signature: Option<RawSignature>,
@@ -108,6 +109,7 @@ pub(super) fn read_tenancy(mut table: Reader<'_>) -> RawTenancy {
         protected: table.strings("protected"),
         denied: table.strings("denied"),
         on_dynamic_sql: table.word("on_dynamic_sql", &OnDynamicSql::WORDS),
+        channels: table.word("channels", &Channels::WORDS),
         context: table.pairs("context"),
         resolvers: table.tables("resolvers").into_iter().map(read_resolver).collect(),
         signature: table.table("signature").map(read_signature),

@@ -35,6 +35,8 @@ pub struct Tenancy {
     pub denied: Vec<Glob>,
     /// What happens to SQL that could hide what it does.
     pub on_dynamic_sql: OnDynamicSql,
+    /// Whether clients with a tenant may LISTEN where others are in the same database.
+    pub channels: Channels,
     /// What a transaction carries beside the tenant: the key that clients use, and the setting.
     pub context: BTreeMap<Arc<str>, String>,
     /// Queries that find out more, in the order in which they run.
@@ -119,6 +121,25 @@ pub enum OnDynamicSql {
 impl OnDynamicSql {
     /// All words.
     pub const WORDS: [(&'static str, Self); 2] = [("allow", Self::Allow), ("refuse", Self::Refuse)];
+
+    /// The word for this.
+    pub fn word(self) -> &'static str {
+        word_of(&Self::WORDS, self)
+    }
+}
+
+/// What becomes of a LISTEN of a client with a tenant that shares its database with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// It is refused: a channel is the whole database's, and so is what is said in it.
+    Refuse,
+    /// It hears what everybody notifies, as in Postgres.
+    Shared,
+}
+
+impl Channels {
+    /// All words.
+    pub const WORDS: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("shared", Self::Shared)];
 
     /// The word for this.
     pub fn word(self) -> &'static str {

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::resolvers::Resolvers;
-use crate::config::{OnDynamicSql, Tenancy, User};
+use crate::config::{Channels, OnDynamicSql, Tenancy, User};
 use crate::pool::{Pool, Share};
 use crate::session::Guard;
 use crate::tenancy::{Rules, Signer, Tenant, protected};
@@ -70,6 +70,8 @@ fn guard(rules: &Rules, tenant: Option<&Tenant>) -> Guard {
     Guard {
         names: protected(rules, tenant),
         refuse_dynamic: rules.config().on_dynamic_sql == OnDynamicSql::Refuse,
+        refuse_channels: rules.config().channels == Channels::Refuse
+            && tenant.is_some_and(|tenant| tenant.database.is_none()),
         signed: rules.config().signature.is_some(),
     }
 }

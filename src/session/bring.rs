@@ -184,6 +184,11 @@ impl Bring {
         self.fused.is_some()
     }
 
+    /// The transaction in which they went was undone, and another one has begun.
+    pub(super) fn is_ended(&self) -> bool {
+        self.fused.as_ref().is_some_and(|fused| fused.ended)
+    }
+
     /// This one is on its way.
     pub(super) fn brings(&self, name: &str) -> bool {
         self.fused
@@ -359,13 +364,16 @@ impl ClientSession {
         let ended = to.server.bring.again();
         let failed = to.server.status() == b'E' && !(ended.is_some() && begun);
         if failed {
+            if let Some(named) = prepared.filter(|_| !begun) {
+                self.drop_names(&named, to); // behind a ROLLBACK in the text, they would be found
+            }
             return Brought::Nothing; // in a failed transaction nothing runs
         }
         if let Some(named) = prepared.take_if(|_| begun) {
             if to.server.names_unknown || to.server.barrier_at_sync {
                 return Brought::Refused(names_unknown());
             }
-            self.names_in_batch(&named, tag, given, to);
+            self.names_in_batch(&named, to);
         }
         if let Some(named) = prepared.as_ref().filter(|_| !to.server.bring.owed || to.server.status() != b'I')
         {
@@ -428,6 +436,9 @@ impl ClientSession {
             }
             front::PARSE => wire::parse(given.body).map_or(Plan::Without, |parse| {
                 let traits = sql::traits(parse.query, self.standard_strings);
+                if traits.statements == 0 {
+                    return Plan::Ahead; // what follows it in the batch may be anything
+                }
                 plan(traits.class, traits.leaves, status)
             }),
             front::BIND => {

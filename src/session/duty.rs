@@ -22,6 +22,8 @@ pub struct Guard {
     pub names: Vec<String>,
     /// `on_dynamic_sql = "refuse"`.
     pub refuse_dynamic: bool,
+    /// LISTEN is refused: other tenants are in the same database.
+    pub refuse_channels: bool,
     /// The server connection holds a signature that a RESET ALL would take away.
     pub signed: bool,
 }
@@ -29,7 +31,7 @@ pub struct Guard {
 impl Guard {
     /// It protects nothing.
     fn is_open(&self) -> bool {
-        self.names.is_empty() && !self.refuse_dynamic
+        self.names.is_empty() && !self.refuse_dynamic && !self.refuse_channels
     }
 
     /// True for a setting that a client may not touch; `name` in lower case.
@@ -246,6 +248,16 @@ impl ClientSession {
         // A login that carries no tenant on purpose may set whatever it likes.
         let Some(duty) = self.duty.as_deref().filter(|duty| !duty.guard.is_open()) else { return Ok(false) };
         let standard = self.standard_strings;
+        let listens =
+            || sql::steps(text, standard).iter().any(|(_, step)| matches!(step, sql::Step::Listen(_)));
+        if traits.listens && duty.guard.refuse_channels && listens() {
+            return Err(PgError::error(
+                "42501",
+                "a tenant may not listen in a database that it shares with others",
+            )
+            .detail("A channel is the whole database's: notifications of other tenants would be heard.")
+            .hint("Give the tenant a database of its own, or set channels = \"shared\" in [tenancy]."));
+        }
         let lexical = duty.guard.judge(sql::touched(text, standard).as_deref())?;
         if traits.statements > 1 {
             // A tenant is needed if any of them needs one.

@@ -91,7 +91,7 @@ impl ServerSession {
     pub(super) fn untold(&self, client: &ClientSession, status: u8) -> Vec<(Box<str>, String)> {
         let Some((names, own)) = self.bring.sent() else { return Vec::new() };
         let doubt = self.bring.is_in_doubt();
-        if doubt && status == b'T' {
+        if doubt && status == b'T' && !self.bring.is_ended() {
             return Vec::new();
         }
         let or_initial = |value: Option<&str>, name: &str| {

@@ -79,7 +79,8 @@ impl ClientSession {
                 .hint("Set max_prepared_statements above 0, or pool_mode = \"session\".");
             return Ok(self.fail(error, to));
         }
-        if self.statements.get(parse.name).is_some() {
+        // Behind what drops all, in the same batch, the name is free.
+        if self.statements.get(parse.name).is_some() && !to.server.barrier_at_sync {
             // The server judges the text first, under no name: another's text must never get a name of ours.
             wire::parse_into(to.out, b"", parse.body);
             let undo = Undo::Unnamed(self.statements.unnamed.clone());

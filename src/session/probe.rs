@@ -169,8 +169,11 @@ impl ServerSession {
             let all = of(b'p').map(|(_, name, text)| (name.clone(), text.clone().unwrap_or_default()));
             let now = SqlStatements::new(all.collect());
             // Of those that nobody named since it came here, this client need not have any.
-            let before = if self.names_unknown { &now } else { &self.sql_prepared };
-            client.sql_prepared = client.sql_prepared.learn(before, &now);
+            let mut before = self.sql_prepared.clone();
+            if self.names_unknown {
+                before = before.union(&self.names_before);
+            }
+            client.sql_prepared = client.sql_prepared.learn(&before, &now);
             self.sql_prepared = now;
             self.names_unknown = false;
         }

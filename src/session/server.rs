@@ -121,6 +121,8 @@ pub struct ServerSession {
     /// They were brought in the middle of a batch: after an error nobody knows how far that came.
     pub(super) names_in_batch: bool,
     pub(super) names_unknown: bool,
+    /// What there was before that.
+    pub(super) names_before: SqlStatements,
     /// What the server reported at login.
     pub(super) initial: Arc<Parameters>,
     /// What the server reported since login.
@@ -220,6 +222,7 @@ impl ServerSession {
             bringing_prepared: None,
             names_in_batch: false,
             names_unknown: false,
+            names_before: SqlStatements::default(),
             initial: Arc::default(),
             reported: Parameters::new(),
             tainted: false,
@@ -716,8 +719,8 @@ impl ServerSession {
                 self.sql_prepared = prepared.unwrap_or_else(|| self.sql_prepared.clone());
                 self.signed = signature.or(self.signed);
             } else if let Some(prepared) = prepared {
-                // What went is gone, rollback or not. What came is not known.
-                self.names_unknown = true;
+                // What went is gone, rollback or not. What came is not known, if it was more than one.
+                self.names_unknown |= prepared.has_more_new(&self.sql_prepared);
                 self.sql_prepared = self.sql_prepared.common(&prepared);
             }
             return Ok(Action::Swallow);

@@ -12,6 +12,14 @@ use super::server::{ServerSession, is_reserved};
 use crate::sql::{self, Leaves};
 use crate::wire::{self, PgError, Target, front};
 
+/// The way to other statements.
+struct Changes {
+    /// Closed by the protocol, which is no error where there is none.
+    drops: Vec<Box<str>>,
+    texts: Vec<String>,
+    then: SqlStatements,
+}
+
 /// Which of them a frame names.
 pub(super) enum Named {
     /// This one.
@@ -65,26 +73,41 @@ impl SqlStatements {
         self.all.iter().fold(Leaves::NOTHING, |leaves, s| leaves | s.leaves)
     }
 
-    /// What must be run to come from these to `want`: for one name, or for all. And what is there then.
-    pub(super) fn changes(&self, want: &Self, named: &Named) -> (Vec<String>, Self) {
+    /// What must go and what must be run to come from these to `want`: for one name, or for all. And what is there
+    /// then.
+    fn changes(&self, want: &Self, named: &Named) -> Changes {
         let concerned = |s: &&SqlPrepared| match named {
             Named::One(name) => s.name.as_bytes() == name,
             Named::All => true,
         };
         let gone = |s: &&SqlPrepared| concerned(s) && !want.all.contains(s);
         let new = |s: &&SqlPrepared| concerned(s) && !self.all.contains(s);
-        let drop = |s: &SqlPrepared| format!("DEALLOCATE \"{}\"", s.name.replace('"', "\"\""));
-        let texts = self.all.iter().filter(gone).map(drop);
-        let texts = texts.chain(want.all.iter().filter(new).map(|s| s.text.to_string())).collect();
+        let drops = self.all.iter().filter(gone).map(|s| s.name.clone()).collect();
+        let texts = want.all.iter().filter(new).map(|s| s.text.to_string()).collect();
         let kept = self.all.iter().filter(|s| !gone(s)).chain(want.all.iter().filter(new));
         let mut then: Vec<SqlPrepared> = kept.cloned().collect();
         then.sort_by(|a, b| a.name.cmp(&b.name));
-        (texts, Self { all: then.into() })
+        Changes { drops, texts, then: Self { all: then.into() } }
     }
 
     /// One of them has a name such as Howdah gives.
     pub(super) fn is_disguised(&self) -> bool {
         self.all.iter().any(|s| is_reserved(s.name.as_bytes()))
+    }
+
+    /// More than one is not in `before`.
+    pub(super) fn has_more_new(&self, before: &Self) -> bool {
+        self.all.iter().filter(|s| !before.all.contains(s)).count() > 1
+    }
+
+    /// Those that have none of these names.
+    fn without(&self, names: &[Box<str>]) -> Self {
+        Self { all: self.all.iter().filter(|s| !names.contains(&s.name)).cloned().collect() }
+    }
+
+    /// Those that one of them has.
+    pub(super) fn union(&self, other: &Self) -> Self {
+        Self { all: self.all.iter().chain(other.all.iter()).cloned().collect() }
     }
 
     /// Those that both have.
@@ -162,15 +185,33 @@ impl ClientSession {
         }
     }
 
+    /// Drops what the client does not have. That works in a failed transaction too.
+    pub(super) fn drop_names(&self, named: &Named, to: &mut To<'_>) {
+        let Changes { drops, .. } = to.server.sql_prepared.changes(&self.sql_prepared, named);
+        if drops.is_empty() || to.server.unsynced {
+            return;
+        }
+        for name in &drops {
+            wire::close_statement(to.out, name.as_bytes());
+            to.server.push(Expect::new(Kind::Close, false), to.replies);
+        }
+        wire::sync(to.out);
+        to.server.push(Expect::new(Kind::Sync, false), to.replies);
+        to.server.sql_prepared = to.server.sql_prepared.without(&drops);
+    }
+
     /// In the middle of a batch there is no waiting: what SQL prepared goes ahead of the frame in it.
-    pub(super) fn names_in_batch(&mut self, named: &Named, tag: u8, given: &Given<'_>, to: &mut To<'_>) {
-        let (texts, then) = to.server.sql_prepared.changes(&self.sql_prepared, named);
-        let unnamed = tag == front::BIND && given.body.first() == Some(&0);
+    pub(super) fn names_in_batch(&mut self, named: &Named, to: &mut To<'_>) {
+        let Changes { drops, texts, then } = to.server.sql_prepared.changes(&self.sql_prepared, named);
+        for name in drops {
+            wire::close_statement(to.out, name.as_bytes());
+            to.server.push(Expect::new(Kind::Close, false), to.replies);
+        }
         for mut text in texts {
             text.push_str("\0\0\0");
-            self.run_unnamed(text.as_bytes(), unnamed, to);
+            self.run_unnamed(text.as_bytes(), false, to);
         }
-        to.server.sql_prepared = then;
+        to.server.names_before = std::mem::replace(&mut to.server.sql_prepared, then);
         to.server.names_in_batch = true;
     }
 }
@@ -185,7 +226,11 @@ impl ServerSession {
             self.statements.retain(&[]);
             self.sql_prepared = SqlStatements::default();
         }
-        let (texts, then) = self.sql_prepared.changes(&client.sql_prepared, named);
+        let Changes { drops, texts, then } = self.sql_prepared.changes(&client.sql_prepared, named);
+        for name in drops {
+            wire::close_statement(out, name.as_bytes());
+            self.expect.push_back(Expect::new(Kind::Close, false));
+        }
         for mut text in texts {
             text.push_str("\0\0\0");
             self.run(out, text.as_bytes(), &[]);

@@ -206,7 +206,7 @@ fn set<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     // LOCAL at the end is a time zone only, and NAMES an encoding that is left out.
     let resets = ahead.last().or(*last).is_some_and(|t| t.is("default") || t.is("local") || t.is("names"));
     let leaves = match (authorization, local) {
-        (true, _) if resets => return Leaves::ENDS,
+        (true, _) if resets => return Leaves::ENDS | Leaves::SETTINGS | Leaves::RESETS, // the role goes too
         (true, _) => Leaves::AUTHORIZATION.plainly(),
         (_, true) => Leaves::LOCALS,
         _ => Leaves::SETTINGS,
@@ -219,7 +219,9 @@ fn reset<'a>(lexer: &mut Lexer<'a>, last: &mut Option<Token<'a>>) -> Leaves {
     *last = lexer.next();
     let authorization =
         last.is_some_and(|t| t.is("session")) && lexer.clone().next().is_some_and(|t| t.is("authorization"));
-    if authorization { Leaves::ENDS } else { Leaves::SETTINGS | Leaves::RESETS }
+    // The role goes with the user.
+    let settings = Leaves::SETTINGS | Leaves::RESETS;
+    if authorization { Leaves::ENDS | settings } else { settings }
 }
 
 /// From behind DEALLOCATE; leaves the last token read in `last`.

@@ -245,6 +245,7 @@ fn the_defaults_of_tenancy_are_those_of_the_contract() {
     assert_eq!(tenancy.user_pattern.as_str(), "{user}.{tenant}");
     assert_eq!(tenancy.database_pattern.as_str(), "{database}@{tenant}");
     assert_eq!((tenancy.on_missing, tenancy.on_dynamic_sql), (OnMissing::Refuse, OnDynamicSql::Allow));
+    assert_eq!(tenancy.channels, Channels::Refuse);
     assert_eq!(tenancy.protected, ["app.tenant_id", "role", "session_authorization"]);
     assert!(tenancy.denied.is_empty() && tenancy.signature.is_none() && tenancy.any_tenant.is_none());
     assert_eq!(good(GOOD).tenancy, None);

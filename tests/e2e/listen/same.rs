@@ -349,7 +349,7 @@ fn from_triggers_and_from_outside() {
 fn behind_a_tenant() {
     let database = Cluster::shared(Version::V15).database("listen_tenant");
     let mut config = Config::new(2).database(&database).user("app");
-    config.extra += "[tenancy]\n[tenants.\"*\"]\n";
+    config.extra += "[tenancy]\nchannels = \"shared\"\n[tenants.\"*\"]\n";
     let howdah = config.start();
     let mut acme = Wire::login(("127.0.0.1", howdah.port), "app.acme", &database.name);
     let text = "SELECT current_setting('app.tenant_id'); LISTEN a; SELECT current_setting('app.tenant_id'); LISTEN b";

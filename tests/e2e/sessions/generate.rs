@@ -73,7 +73,7 @@ fn startup(dice: &mut Dice) -> Vec<(String, String)> {
         ("extra_float_digits", "2"),
         ("search_path", "two"),
         ("options", "-c work_mem=5MB"),
-        ("options", "-c search_path=one,public -c TimeZone=Asia/Tokyo"),
+        ("options", "-c search_path=one -c TimeZone=Asia/Tokyo"),
         ("options", "--bytea-output=escape"),
         ("options", "-c my__id__.a=began -c statement_timeout=7min"),
         ("default_transaction_isolation", "repeatable read"),

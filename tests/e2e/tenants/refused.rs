@@ -212,7 +212,8 @@ fn dynamic_sql_can_be_refused_altogether() {
 fn what_one_tenant_leaves_never_meets_the_next() {
     for version in [Version::V15, Version::V18] {
         let database = shop(version, "refused_traces");
-        let howdah = config(1, &database, ANY).pool("pin = \"never\"").start();
+        let shared = ANY.replace("[tenancy]\n", "[tenancy]\nchannels = \"shared\"\n");
+        let howdah = config(1, &database, &shared).pool("pin = \"never\"").start();
         for trace in [
             "CREATE TEMP TABLE orders AS SELECT 'forged' AS item, 'globex' AS tenant_id",
             "CREATE TEMP VIEW orders AS SELECT 'forged' AS item",

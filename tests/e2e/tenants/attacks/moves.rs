@@ -211,7 +211,8 @@ const MOVES: &[Attack] = &[
         }
     }),
     ("notifications and locks", |a| {
-        a.done("LISTEN gossip; SELECT pg_advisory_lock(7)");
+        assert_eq!(code(&a.say("LISTEN gossip; SELECT pg_advisory_lock(7)")), "42501");
+        a.done("SELECT pg_advisory_lock(7)");
         a.hidden("LISTEN gossip; SELECT pg_advisory_lock(8)");
         for client in 0..2 {
             a.victim();
