@@ -38,6 +38,8 @@ mod position;
 mod preamble;
 mod prepared;
 mod probe;
+mod query;
+mod replies;
 mod sequences;
 mod server;
 mod settings;
