@@ -156,7 +156,7 @@ const FORGERIES: &[Forgery] = &[
             EXECUTE format('PREPARE %I AS INSERT INTO scratch.stash SELECT secret FROM public.orders RETURNING what', p.name); END LOOP;
         FOR n IN 1..60 LOOP BEGIN EXECUTE format('PREPARE howdah_%s AS INSERT INTO scratch.stash SELECT secret FROM public.orders RETURNING what', n);
             EXCEPTION WHEN duplicate_prepared_statement THEN NULL; END; END LOOP; END $$", "", ""),
-    f("listen", "LISTEN gossip", "", ""),
+    f("listen", "LISTEN gossip", "42501", ""),
     f("notify", "NOTIFY gossip, 'x'", "", ""),
     f("advisory locks", "SELECT pg_advisory_lock(7), pg_advisory_lock_shared(8)", "", ""),
     f("timeouts", "SET statement_timeout = 1000; SET lock_timeout = 1; SET idle_in_transaction_session_timeout = 1000", "", ""),
