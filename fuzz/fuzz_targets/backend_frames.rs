@@ -2,7 +2,7 @@
 #![no_main]
 
 use howdah::pool::Interner;
-use howdah::session::{Action, ClientSession, Mode, ServerSession, Verdict, needs_body};
+use howdah::session::{Action, ClientSession, Mode, ServerSession, Verdict};
 use howdah::wire::{self, Side, header};
 use libfuzzer_sys::fuzz_target;
 
@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(asked.is_empty());
     while let Ok(Some(head)) = header(Side::Backend, rest) {
         let here = head.len.min(rest.len());
-        if here < head.len && needs_body(head.tag) {
+        if here < head.len && server.needs_body(head.tag) {
             return;
         }
         let (message, tail) = rest.split_at(here);
