@@ -349,8 +349,11 @@ impl Session {
                 self.handle.set_pinned(Leaves::NOTHING);
             }
         }
-        if changed {
+        if changed && tenancy.state.is_some() {
             self.front.become_another();
+            if let Stage::Leased(lease) = &mut self.stage {
+                lease.session.owe_settings(&self.front); // a transaction that has run nothing
+            }
         }
         if changed && self.has_traces {
             // What it left as another tenant is a stranger's.

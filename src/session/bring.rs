@@ -232,9 +232,10 @@ impl Bring {
     }
 
     /// The transaction is over: what is set now, if that is known.
-    pub(super) fn on_idle(&mut self) -> Option<Arc<Settings>> {
+    /// `undone`: Howdah's own ROLLBACK has ended it, for a client that is gone.
+    pub(super) fn on_idle(&mut self, undone: bool) -> Option<Arc<Settings>> {
         let fused = self.fused.take()?;
-        if fused.committed || !(fused.in_doubt || fused.rolled_back) {
+        if fused.committed || !(undone || fused.in_doubt || fused.rolled_back) {
             self.doubtful.clear();
             return Some(fused.want);
         }

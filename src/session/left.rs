@@ -76,45 +76,41 @@ impl ServerSession {
 
 impl ClientSession {
     /// A text goes out.
-    pub(super) fn note_text(&mut self, text: &[u8], mut leaves: Leaves, server: &mut ServerSession) {
+    pub(super) fn note_text(&mut self, text: &[u8], leaves: Leaves, server: &mut ServerSession) {
+        if self.note(leaves, server) {
+            let touched = sql::touched(text, self.standard_strings);
+            server.leave_settings(touched.as_deref(), leaves);
+        }
+    }
+
+    /// True if the settings that it names are of interest.
+    fn note(&mut self, mut leaves: Leaves, server: &mut ServerSession) -> bool {
         if self.makes_temporary {
             leaves |= Leaves::TEMPORARY;
         }
         if leaves == Leaves::NOTHING {
-            return;
+            return false;
         }
         server.leave(leaves);
         server.leave_role(leaves);
         self.note_sequences(leaves);
-        if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
-            let touched = sql::touched(text, self.standard_strings);
-            server.leave_settings(touched.as_deref(), leaves);
-        }
         self.note_execute(leaves, server);
+        leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves)
     }
 
     /// A statement is about to run.
     pub(super) fn note_use(&mut self, statement: &Statement, server: &mut ServerSession) {
-        let mut leaves = statement.leaves;
-        if self.makes_temporary {
-            leaves |= Leaves::TEMPORARY;
-        }
-        if leaves == Leaves::NOTHING {
+        let leaves = statement.leaves;
+        if !self.note(leaves, server) {
             return;
         }
-        server.leave(leaves);
-        server.leave_role(leaves);
-        self.note_sequences(leaves);
-        if leaves.has(Leaves::SETTINGS) || server.notes_locals(leaves) {
-            if statement.touched.is_some() {
-                server.leave_settings(statement.touched.as_deref(), leaves);
-            } else {
-                let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
-                let touched = sql::touched(text, self.standard_strings);
-                server.leave_settings(touched.as_deref(), leaves);
-            }
+        if statement.touched.is_some() {
+            server.leave_settings(statement.touched.as_deref(), leaves);
+        } else {
+            let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+            let touched = sql::touched(text, self.standard_strings);
+            server.leave_settings(touched.as_deref(), leaves);
         }
-        self.note_execute(leaves, server);
     }
 
     /// EXECUTE does what was prepared; DEALLOCATE ends it.

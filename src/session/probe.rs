@@ -23,7 +23,7 @@ const NOT_CARRIED: [&str; 6] = [
 /// Its value tells that another user is set.
 const USER: &[u8] = b"session_authorization";
 /// What the server is asked for besides settings.
-const ASKED: [(Leaves, &str); 4] = [
+const ASKED: [(Leaves, &str); 5] = [
     (
         Leaves::PREPARED,
         "SELECT 'p',pg_catalog.encode(pg_catalog.convert_to(name,'UTF8'),'hex'),\
@@ -46,7 +46,16 @@ const ASKED: [(Leaves, &str); 4] = [
         Leaves::CURSORS,
         "SELECT 'c',''::pg_catalog.text,''::pg_catalog.text WHERE EXISTS(SELECT FROM pg_catalog.pg_cursor())",
     ),
+    (
+        Leaves::CHANNELS,
+        "SELECT 'n',''::pg_catalog.text,''::pg_catalog.text \
+         WHERE EXISTS(SELECT FROM pg_catalog.pg_listening_channels())",
+    ),
 ];
+
+/// Kinds of rows that are there if something is left.
+const FOUND: [(u8, Leaves); 4] =
+    [(b'l', Leaves::LOCKS), (b't', Leaves::TEMPORARY), (b'c', Leaves::CURSORS), (b'n', Leaves::CHANNELS)];
 
 /// A look that is on its way.
 #[derive(Debug)]
@@ -64,6 +73,9 @@ impl ServerSession {
     pub fn probe(&mut self, client: &mut ClientSession, out: &mut Vec<u8>) -> bool {
         let look = self.look || self.held.any() && self.left.leaves.has(Leaves::ENDS);
         if self.probe_failed || !(self.left.leaves.any() || look) {
+            if !self.tainted {
+                self.left = Left::default(); // what failed or was local is over, and not the next client's
+            }
             return false;
         }
         self.look = false;
@@ -184,7 +196,7 @@ impl ServerSession {
         if left.loaded {
             held |= Leaves::LIBRARY;
         }
-        for (kind, leaves) in [(b'l', Leaves::LOCKS), (b't', Leaves::TEMPORARY), (b'c', Leaves::CURSORS)] {
+        for (kind, leaves) in FOUND {
             if of(kind).next().is_some() {
                 held |= leaves;
             }

@@ -101,8 +101,9 @@ impl ServerSession {
 
     fn on_async(&self, client: &ClientSession, tag: u8, body: &[u8]) -> Action {
         if tag != back::NOTICE {
-            // A shared connection listens only when a function of this client's has made it.
-            let its_own = client.mode == Mode::Exclusive || self.tainted;
+            // A shared connection listens only when a function has made it. If that is seen, nobody but the client
+            // whose function it was gets the connection as it is.
+            let its_own = client.mode == Mode::Exclusive || self.held.has(Leaves::CHANNELS);
             return if its_own { Action::Pass } else { Action::Swallow };
         }
         if self.hidden() {
@@ -175,9 +176,8 @@ impl ServerSession {
     /// What the state of the transaction says of settings that were on their way.
     fn transaction_is(&mut self, status: u8, shown: bool) {
         if status == b'I' {
-            match self.bring.on_idle() {
-                Some(settings) if !self.preparing => self.settings = settings,
-                Some(_) => self.resolve_reported(),
+            match self.bring.on_idle(self.preparing) {
+                Some(settings) => self.settings = settings,
                 None if self.bring.has_doubts() => self.resolve_reported(),
                 None => {}
             }

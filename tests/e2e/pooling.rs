@@ -574,3 +574,43 @@ fn connects_do_not_exceed_what_is_allowed_and_nobody_starves() {
     clients.into_iter().for_each(|client| client.join().expect("a client failed"));
     assert!(most.load(Ordering::SeqCst) <= 3, "{most:?} connections");
 }
+
+/// What went out with a client's first frame was committed, and then the client was gone: the next one must not
+/// find it.
+#[test]
+fn who_leaves_in_a_chained_transaction_leaves_no_settings() {
+    let database = Cluster::shared(Version::V15).database("pool_chained");
+    let howdah = Config::simple(1, &database).start();
+    let mut other = login(&howdah, &database.name);
+    for end in ["COMMIT AND CHAIN", "COMMIT; BEGIN", "ROLLBACK AND CHAIN", "SELECT 1"] {
+        other.query("SELECT 1");
+        let mut gone = login(&howdah, &database.name);
+        assert!(error_code(&gone.query("SET work_mem = '77MB'; SET lock_timeout = '7s'")).is_none());
+        other.query("SELECT 1");
+        gone.query("BEGIN");
+        assert!(error_code(&gone.query(end)).is_none(), "{end}");
+        drop(gone);
+        let seen = "SELECT current_setting('work_mem') || ' ' || current_setting('lock_timeout')";
+        assert_eq!(other.value(seen), "4MB 0", "{end}");
+    }
+}
+
+/// A function may make a server connection listen. What is said there is nobody else's.
+#[test]
+fn what_a_function_listens_to_reaches_no_other_client() {
+    let database = Cluster::shared(Version::V15).database("pool_listens");
+    database.query(
+        "CREATE FUNCTION listens() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'LISTEN secret'; END $$",
+    );
+    let howdah = Config::simple(1, &database).start();
+    let (mut one, mut other) = (login(&howdah, &database.name), login(&howdah, &database.name));
+    for text in ["DO $$ BEGIN EXECUTE 'LISTEN secret'; END $$", "SELECT listens()"] {
+        assert!(error_code(&one.query(text)).is_none(), "{text}");
+        let mut answers = other.query("BEGIN; SET work_mem = '5MB'; CREATE TEMP TABLE t (a int)");
+        database.query("NOTIFY secret, 'not yours'");
+        for text in ["SELECT 1", "COMMIT", "SELECT 2", "DROP TABLE t", "SELECT 3"] {
+            answers.extend(other.query(text));
+        }
+        assert!(answers.iter().all(|m| m.tag != b'A'), "{text}: {answers:?}");
+    }
+}
