@@ -7,6 +7,7 @@ use super::*;
 mod listen;
 mod marks;
 mod touched;
+mod writes;
 
 fn words(text: &str) -> Vec<String> {
     Lexer::new(text.as_bytes(), true)
