@@ -1,7 +1,10 @@
 //! What is known of marked texts (provisional).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use super::counters::Miss;
 use super::key::Key;
@@ -65,21 +68,35 @@ pub enum Study {
 
 /// A study under way.
 #[derive(Debug)]
-pub struct Studying;
+pub struct Studying(Key, Arc<Mutex<HashMap<Key, Option<Arc<Plan>>>>>);
+
+impl Studying {
+    /// Done.
+    pub fn finish(self, plan: Plan) {
+        self.1.lock().insert(self.0, Some(Arc::new(plan)));
+    }
+}
 
 /// All.
 #[derive(Debug, Default)]
-pub struct Plans;
+pub struct Plans(Arc<Mutex<HashMap<Key, Option<Arc<Plan>>>>>);
 
 impl Plans {
     /// Forgets all.
-    pub fn clear(&self) {}
+    pub fn clear(&self) {
+        self.0.lock().clear();
+    }
     /// Looks up.
-    pub fn get(&self, _: &Key) -> Study {
-        Study::Unknown
+    pub fn get(&self, key: &Key) -> Study {
+        match self.0.lock().get(key) {
+            None => Study::Unknown,
+            Some(None) => Study::Learning,
+            Some(Some(plan)) => Study::Keep(Arc::clone(plan)),
+        }
     }
     /// Begins.
-    pub fn begin(&self, _: Key, _: u64) -> Option<Studying> {
-        None
+    pub fn begin(&self, key: Key, _: u64) -> Option<Studying> {
+        self.0.lock().insert(key, None);
+        Some(Studying(key, Arc::clone(&self.0)))
     }
 }

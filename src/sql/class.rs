@@ -126,6 +126,11 @@ pub(super) fn class(first: Token<'_>, rest: &Lexer<'_>) -> Class {
     }
 }
 
+/// Whether a text begins with this word.
+pub fn begins_with(text: &[u8], word: &str, standard_strings: bool) -> bool {
+    Lexer::new(text, standard_strings).find(|t| *t != Token::Symbol(b';')).is_some_and(|t| t.is(word))
+}
+
 /// Whether a text begins as a query that only reads would: SELECT, VALUES, TABLE, WITH, or a bracket. It may write all
 /// the same.
 pub fn begins_as_read(text: &[u8], standard_strings: bool) -> bool {

@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_input;
+mod cache;
 mod demo;
 mod doctor;
 mod drivers;
