@@ -1,6 +1,7 @@
 //! Marked reads: what comes from memory, what does not, and what ends it.
 
 mod keys;
+mod reading;
 mod serve;
 mod waiting;
 mod writes;
