@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_cache::{admin, cache, observe};
 use super::check_entries::{databases, users};
 use super::check_tenancy::tenancy;
 use super::checked::{AuthType, Config, Http, Listen, ListenTls, Log, LogFormat, LogLevel};
@@ -69,6 +70,9 @@ pub(super) fn check(raw: &Raw, env: Env<'_>, whole: &At, problems: &Problems) ->
         users: users.into_iter().map(|u| (Arc::clone(&u.name), Arc::new(u))).collect(),
         pool,
         tenancy: tenancy.map(Arc::new),
+        cache: cache(raw, env, problems).map(Arc::new),
+        admin: admin(raw, problems),
+        observe: observe(raw),
     }
 }
 

@@ -68,6 +68,7 @@ fn database(raw: &RawDatabase, pool: &PoolSettings, env: Env<'_>, problems: &Pro
         password: server_password(raw, env, problems),
         tls,
         pool: raw.pool.typed.clone(),
+        cache: raw.cache.as_ref().is_none_or(|l| l.value),
     }
 }
 

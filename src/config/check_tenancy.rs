@@ -20,7 +20,8 @@ const DEFAULT_SETTING: &str = "app.tenant_id";
 /// Settings that say who somebody is to Postgres: no client of a tenant may touch them.
 const ALWAYS_PROTECTED: [&str; 2] = ["role", "session_authorization"];
 /// Keys after `howdah.` that mean something else than a context.
-const RESERVED: [&str; 6] = ["tenant", "cache", "stale", "route", "cache_volatile", "signature"];
+const RESERVED: [&str; 8] =
+    ["tenant", "cache", "stale", "tag", "route", "cache_volatile", "explain_cache", "signature"];
 /// Fewest bytes of a key: as many as the HMAC has.
 const MIN_KEY: usize = 32;
 

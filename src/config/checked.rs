@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::cache::Cache;
 use super::pool::{PoolOverrides, PoolSettings};
 use super::tenancy::{Tenancy, TenantRule};
 use crate::ids::SslMode;
@@ -35,6 +36,12 @@ pub struct Config {
     pub pool: PoolSettings,
     /// `[tenancy]` and `[tenants]`; `None`: transactions carry no tenant.
     pub tenancy: Option<Arc<Tenancy>>,
+    /// `[cache]`; `None`: no answer is kept.
+    pub cache: Option<Arc<Cache>>,
+    /// Who may use the console.
+    pub admin: Admin,
+    /// What is measured.
+    pub observe: Observe,
 }
 
 impl Config {
@@ -121,6 +128,29 @@ impl AuthType {
     /// The word for this type.
     pub fn word(self) -> &'static str {
         word_of(&Self::WORDS, self)
+    }
+}
+
+/// `[admin]`: who may use the console, which is the databases of [`CONSOLE_DATABASES`]. All are in
+/// [`Config::users`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// Who may look and change.
+    pub users: BTreeSet<Arc<str>>,
+    /// Who may look.
+    pub stats_users: BTreeSet<Arc<str>>,
+}
+
+/// `[observe]`: what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// Tenants that have labels of their own in metrics; the others are counted together.
+    pub max_tenants: usize,
+}
+
+impl Default for Observe {
+    fn default() -> Self {
+        Self { max_tenants: 500 }
     }
 }
 
@@ -212,6 +242,8 @@ pub struct Database {
     pub tls: ServerTls,
     /// Pool keys that this database overrides.
     pub pool: PoolOverrides,
+    /// Whether answers of this database may be kept; without `[cache]` it means nothing.
+    pub cache: bool,
 }
 
 impl Database {
@@ -231,6 +263,7 @@ impl PartialEq for Database {
             && same_secret(self.password.as_ref(), other.password.as_ref())
             && self.tls == other.tls
             && self.pool == other.pool
+            && self.cache == other.cache
     }
 }
 
@@ -288,7 +321,7 @@ impl PartialEq for User {
 
 /// Compares two configured secrets with each other (a reload's question), never one with a client's input:
 /// its time depends on where they differ.
-fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+pub(super) fn same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
     a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::checked::{Config, Database, Listen, User};
+use super::describe_cache::{describe_admin, describe_cache};
 use super::describe_tenancy::{describe_rule, describe_tenancy};
 use super::pool::{PoolOverrides, PoolSettings};
-use super::reader::key_text;
+use super::reader::{SIZES, key_text};
 use super::secret::Shape;
 use crate::ids::SslMode;
 
@@ -29,7 +30,7 @@ pub fn describe(config: &Config) -> String {
     out.header("pool");
     pool(&mut out, &config.pool);
     for database in config.any_database.iter().chain(config.databases.values()) {
-        describe_database(&mut out, database, &config.pool);
+        describe_database(&mut out, database, &config.pool, config.cache.is_some());
     }
     for user in config.users.values() {
         describe_user(&mut out, user, config.tenancy.is_some());
@@ -37,6 +38,12 @@ pub fn describe(config: &Config) -> String {
     if let Some(tenancy) = &config.tenancy {
         describe_tenancy(&mut out, tenancy);
     }
+    if let Some(cache) = &config.cache {
+        describe_cache(&mut out, cache);
+    }
+    describe_admin(&mut out, &config.admin);
+    out.header("observe");
+    out.number("max_tenants", config.observe.max_tenants);
     out.0
 }
 
@@ -57,7 +64,7 @@ fn listen(out: &mut Text, listen: &Listen) {
     out.path("client_ca_file", listen.tls.client_ca_file.as_deref());
 }
 
-fn describe_database(out: &mut Text, database: &Database, defaults: &PoolSettings) {
+fn describe_database(out: &mut Text, database: &Database, defaults: &PoolSettings, cache: bool) {
     let name = key_text(&database.name);
     out.header(&format!("databases.{name}"));
     out.text("host", &database.host);
@@ -73,6 +80,9 @@ fn describe_database(out: &mut Text, database: &Database, defaults: &PoolSetting
     }
     out.secret(database.password.as_ref(), false);
     pool(out, &defaults.clone().with(&database.pool));
+    if cache {
+        out.flag("cache", database.cache);
+    }
     let tls = &database.tls;
     if tls.mode != SslMode::default() || tls.ca_file.is_some() || tls.cert_file.is_some() {
         out.header(&format!("databases.{name}.tls"));
@@ -207,6 +217,17 @@ impl Text {
 
     pub(super) fn number(&mut self, key: &str, value: usize) {
         self.line(key, &value.to_string());
+    }
+
+    /// Bytes, in the largest unit that says them exactly.
+    pub(super) fn size(&mut self, key: &str, bytes: u64) {
+        let fits = SIZES.iter().rev().find(|(_, unit)| bytes.is_multiple_of(*unit));
+        let (word, unit) = fits.copied().unwrap_or(("B", 1));
+        self.text(key, &format!("{}{word}", bytes / unit));
+    }
+
+    pub(super) fn percent(&mut self, key: &str, part: f64) {
+        self.text(key, &format!("{}%", (part * 100.0).round()));
     }
 
     pub(super) fn path(&mut self, key: &str, value: Option<&Path>) {

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here is masked in errors, nothing worse.
-const OPEN_KEYS: [&str; 81] = [
+const OPEN_KEYS: [&str; 103] = [
     "include",
     "addresses",
     "unix_socket_dir",
@@ -90,6 +90,28 @@ const OPEN_KEYS: [&str; 81] = [
     "statement_timeout",
     "tenancy",
     "settings",
+    "cache",
+    "max_memory",
+    "max_entry",
+    "default_ttl",
+    "max_ttl",
+    "tenant_share",
+    "jitter",
+    "wait",
+    "rules",
+    "match",
+    "fingerprint",
+    "stale",
+    "tag",
+    "follow",
+    "publication",
+    "slot",
+    "max_lag",
+    "notify",
+    "admin",
+    "stats_users",
+    "observe",
+    "max_tenants",
 ];
 
 /// Secrets of a file that parsed: exactly the values.
@@ -102,6 +124,13 @@ pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
             DeValue::Table(entries) if named => {
                 for entry in entries.values() {
                     walk("", entry.get_ref(), entry.span(), &mut spans);
+                }
+            }
+            // Names of users, who are a table of their own elsewhere.
+            DeValue::Table(entries) if key.get_ref() == "admin" => {
+                for (key, value) in entries {
+                    let key = if key.get_ref() == "users" { "stats_users" } else { key.get_ref().as_ref() };
+                    walk(key, value.get_ref(), value.span(), &mut spans);
                 }
             }
             DeValue::Table(entries) if key.get_ref() == "tenancy" => {
@@ -264,9 +293,21 @@ fn begins_known(line: &str) -> bool {
     let line = line.trim_start();
     let section = line.trim_start_matches('[');
     let header = line.starts_with('[')
-        && ["listen", "http", "log", "pool", "databases", "users", "tenancy", "tenants"]
-            .iter()
-            .any(|name| section.starts_with(name));
+        && [
+            "listen",
+            "http",
+            "log",
+            "pool",
+            "databases",
+            "users",
+            "tenancy",
+            "tenants",
+            "cache",
+            "admin",
+            "observe",
+        ]
+        .iter()
+        .any(|name| section.starts_with(name));
     header || last_key(line).is_some_and(|key| OPEN_KEYS.contains(&key))
 }
 

@@ -15,12 +15,15 @@
 //!   repeat a value that may hold one.
 //! - Nothing here is kept: no static holds a configuration, and loading twice reads twice.
 
+mod cache;
 mod check;
+mod check_cache;
 mod check_entries;
 mod check_tenancy;
 mod check_tenants;
 mod checked;
 mod describe;
+mod describe_cache;
 mod describe_tenancy;
 mod load;
 mod mask;
@@ -28,6 +31,7 @@ mod pattern;
 mod pool;
 mod problem;
 mod raw;
+mod raw_cache;
 mod raw_tenancy;
 mod reader;
 mod search_path;
@@ -38,9 +42,10 @@ mod tenancy;
 #[cfg(test)]
 mod tests;
 
+pub use cache::{Cache, CacheRule, Follow, FollowMode, RuleTexts};
 pub use checked::{
-    AuthType, CONSOLE_DATABASES, Config, Database, Http, Listen, ListenTls, Log, LogFormat, LogLevel,
-    ServerTls, User,
+    Admin, AuthType, CONSOLE_DATABASES, Config, Database, Http, Listen, ListenTls, Log, LogFormat, LogLevel,
+    Observe, ServerTls, User,
 };
 pub use describe::describe;
 pub use load::{load, load_with};

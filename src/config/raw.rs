@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use super::checked::{AuthType, LogFormat, LogLevel};
 use super::pool::{PoolMode, PoolOverrides};
 use super::problem::{Problem, Problems, quoted};
+use super::raw_cache::{RawAdmin, RawCache, RawObserve, read_admin, read_cache, read_observe};
 use super::raw_tenancy::{
     RawTenancy, RawTenant, RawUserTenants, read_tenancy, read_tenant, read_user_tenants,
 };
@@ -35,6 +36,9 @@ pub(super) struct Raw {
     pub(super) users: Vec<RawUser>,
     pub(super) tenancy: Option<RawTenancy>,
     pub(super) tenants: Vec<RawTenant>,
+    pub(super) cache: Option<RawCache>,
+    pub(super) admin: Option<RawAdmin>,
+    pub(super) observe: Option<RawObserve>,
 }
 
 /// `[listen]` and `[listen.tls]`.
@@ -111,6 +115,7 @@ pub(super) struct RawDatabase {
     pub(super) secret: RawSecret,
     pub(super) tls: RawTls,
     pub(super) pool: RawPool,
+    pub(super) cache: Option<Located<bool>>,
 }
 
 /// `[users.X]`.
@@ -143,6 +148,9 @@ impl Raw {
             users: root.named_tables("users").into_iter().filter_map(read_user).collect(),
             tenancy: root.table("tenancy").map(read_tenancy),
             tenants: root.named_tables("tenants").into_iter().filter_map(read_tenant).collect(),
+            cache: root.table("cache").map(read_cache),
+            admin: root.table("admin").map(read_admin),
+            observe: root.table("observe").map(read_observe),
         };
         root.finish();
         raw
@@ -159,6 +167,9 @@ impl Raw {
         merge_one(&mut self.log, other.log, |a, b| twice("`[log]`".to_owned(), &a.at, &b.at));
         merge_one(&mut self.pool, other.pool, |a, b| twice("`[pool]`".to_owned(), &a.at, &b.at));
         merge_one(&mut self.tenancy, other.tenancy, |a, b| twice("`[tenancy]`".to_owned(), &a.at, &b.at));
+        merge_one(&mut self.cache, other.cache, |a, b| twice("`[cache]`".to_owned(), &a.at, &b.at));
+        merge_one(&mut self.admin, other.admin, |a, b| twice("`[admin]`".to_owned(), &a.at, &b.at));
+        merge_one(&mut self.observe, other.observe, |a, b| twice("`[observe]`".to_owned(), &a.at, &b.at));
         self.merge_tenants(other.tenants, &twice);
         for database in other.databases {
             let same = self.databases.iter().find(|d| d.name.value == database.name.value);
@@ -297,7 +308,7 @@ fn read_most_pinned(table: &mut Reader<'_>) -> Option<usize> {
     Some(most.value)
 }
 
-fn read_secret(table: &mut Reader<'_>) -> RawSecret {
+pub(super) fn read_secret(table: &mut Reader<'_>) -> RawSecret {
     RawSecret {
         password: table
             .string("password")
@@ -320,6 +331,7 @@ fn read_database((name, table): (Located<String>, Option<Reader<'_>>)) -> Option
         secret: read_secret(&mut table),
         tls: table.table("tls").map(|tls| read_tls(tls, "ca_file")).unwrap_or_default(),
         pool: read_pool(&mut table),
+        cache: table.flag("cache"),
     };
     database.broken = table.finish();
     Some(database)

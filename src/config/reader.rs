@@ -14,6 +14,10 @@ use super::source::{At, Located};
 /// Longest duration that is accepted: what is longer is a mistake, and clocks can add it without overflow.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
+/// Units of sizes, as Postgres has them: each 1024 of the one before.
+pub(super) const SIZES: [(&str, u64); 5] =
+    [("B", 1), ("kB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("TB", 1 << 40)];
+
 /// What the values of one file have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
@@ -275,6 +279,42 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number of bytes with its unit.
+    pub(super) fn size(&mut self, key: &'static str) -> Option<Located<u64>> {
+        const VALID: &str = "a number and a unit, like \"256MB\"; units are B, kB, MB, GB, TB";
+        let entry = self.get(key)?;
+        let wrong = match entry.0 {
+            DeValue::String(typed) => match parse_size(typed.trim()) {
+                Some(value) => return Some(Located { value, at: entry.1 }),
+                None => format!("`{key}` is not a valid size"),
+            },
+            DeValue::Integer(_) | DeValue::Float(_) => format!("`{key}` has no unit"),
+            _ => {
+                self.wrong_type(key, &entry, "a size in quotes", VALID);
+                return None;
+            }
+        };
+        self.problem(Problem::new(wrong).at(&entry.1).help(format!("valid here: {VALID}")));
+        None
+    }
+
+    /// A whole number of percent, as a part of one.
+    pub(super) fn percent(&mut self, key: &'static str, range: RangeInclusive<u8>) -> Option<Located<f64>> {
+        let entry = self.get(key)?;
+        let valid = format!("from \"{}%\" to \"{}%\", without decimals", range.start(), range.end());
+        let DeValue::String(typed) = entry.0 else {
+            self.wrong_type(key, &entry, "a percentage in quotes", &valid);
+            return None;
+        };
+        let digits = typed.trim().strip_suffix('%').map(str::trim_end).filter(|d| is_digits(d));
+        let Some(value) = digits.and_then(|d| d.parse().ok()).filter(|n| range.contains(n)) else {
+            let problem = Problem::new(format!("`{key}` is not a valid percentage")).at(&entry.1);
+            self.problem(problem.help(format!("valid here: {valid}")));
+            return None;
+        };
+        Some(Located { value: f64::from(value) / 100.0, at: entry.1 })
+    }
+
     /// A table inside of this one.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Reader<'a>> {
         let entry = self.get(key)?;
@@ -363,6 +403,18 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Bytes from a number and a unit; the unit in any case, as nobody means millibits.
+fn parse_size(typed: &str) -> Option<u64> {
+    let end = typed.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = typed.split_at_checked(end)?;
+    let (_, factor) = SIZES.iter().find(|(word, _)| word.eq_ignore_ascii_case(unit.trim_start()))?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
 /// Why a value is no duration.
 enum Wrong {
     /// It has no unit; the number for the suggestion.
@@ -381,7 +433,7 @@ fn parse_duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
         _ => return Err(Wrong::Kind),
     };
     // The library takes a bare "0"; here every duration has its unit.
-    if !typed.is_empty() && typed.bytes().all(|b| b.is_ascii_digit()) {
+    if is_digits(typed) {
         return Err(Wrong::Unit(number_for_example(typed)));
     }
     let duration = humantime::parse_duration(typed).map_err(|e| Wrong::Value(e.to_string()))?;
@@ -393,7 +445,7 @@ fn parse_duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
 
 /// The number somebody typed when a suggestion can carry it, or else 30.
 fn number_for_example(typed: &str) -> String {
-    let fits = typed.len() <= 8 && typed.bytes().all(|b| b.is_ascii_digit());
+    let fits = typed.len() <= 8 && is_digits(typed);
     if fits { typed.to_owned() } else { "30".to_owned() }
 }
 

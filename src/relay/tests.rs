@@ -176,6 +176,7 @@ impl House {
                 password: None,
                 tls: ServerTls { mode: SslMode::Disable, ca_file: None, cert_file: None, key_file: None },
                 pool: PoolOverrides::default(),
+                cache: true,
             }),
             settings: Settings::new(settings.iter().copied()),
             secret_len: 4,

@@ -28,7 +28,7 @@ mod touched;
 mod traits;
 mod writes;
 
-pub use class::{Class, Part, parts};
+pub use class::{Class, Part, begins_as_read, parts};
 pub use leaves::Leaves;
 pub use lexer::{Form, Lexer, Token};
 pub use listen::{Step, steps};

@@ -413,7 +413,7 @@ fn tenants_are_merged_from_files() {
 }
 
 #[test]
-fn the_example_of_tenancy_loads_uncommented() {
+fn the_example_loads_uncommented() {
     let text = include_str!("../../../config/howdah.toml");
     let (_, commented) = text.split_once("# Every transaction carries").unwrap();
     let is_toml = |line: &&str| {
@@ -422,11 +422,19 @@ fn the_example_of_tenancy_loads_uncommented() {
     };
     let lines: Vec<&str> =
         commented.lines().filter(is_toml).map(|line| line.trim_start_matches("# ")).collect();
-    let text =
-        format!("{}\n{REST}[databases.initech]\nhost='h'\n", lines.join("\n").replace("tenant.key", "key"));
-    let tenancy = good(&text).tenancy.unwrap();
+    let text = lines.join("\n").replace("tenant.key", "key").replace("follow.password", "pw");
+    let others = "[databases.initech]\nhost='h'\n[users.ops]\npassword='p'\n[users.metrics]\npassword='p'\n";
+    let config = good(&format!("{text}\n{REST}{others}"));
+    let tenancy = config.tenancy.unwrap();
     assert_eq!((tenancy.tenants.len(), tenancy.resolvers.len(), tenancy.context.len()), (3, 1, 1));
     assert_eq!(*tenancy.identify, *self::tenancy("[tenancy]").identify);
+    // What is shown of the cache are the defaults, but for what stands for a choice.
+    let cache = config.cache.unwrap();
+    assert_eq!(cache.rules.len(), 1);
+    let follow = Follow { slot: None, user: None, password: None, ..cache.follow.clone() };
+    assert_eq!(Cache { rules: Vec::new(), follow, ..(*cache).clone() }, Cache::default());
+    assert_eq!(config.observe, Observe::default());
+    assert!(config.admin.users.contains("ops") && config.admin.stats_users.contains("metrics"));
 }
 
 #[test]
