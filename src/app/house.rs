@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
+use crate::cache::{Cache, Caching, Limits};
 use crate::config::{Config, Database, PoolMode, PoolSettings, User};
 use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
@@ -69,6 +70,8 @@ pub(super) struct House {
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Registry,
+    /// Answers of marked reads; `None` without `[cache]`.
+    pub(super) cache: Option<Arc<Cache>>,
     pub(super) accounts: ArcSwap<Accounts>,
     mock: MockKey,
     /// TLS towards each database's server.
@@ -93,6 +96,7 @@ impl House {
         let house = Arc::new(Self {
             shared: Shared::new(metrics, config.log.slow_query, tenants),
             pools: Registry::default(),
+            cache: config.cache.as_ref().map(|cache| Cache::new(limits(cache))),
             accounts: ArcSwap::from_pointee(accounts),
             mock,
             server_tls,
@@ -175,7 +179,15 @@ impl House {
     fn pool_config(&self, key: &PoolKey, database: &Arc<Database>, user: &User) -> PoolConfig {
         let settings = self.config.pool_settings(database, user);
         let connector = Arc::new(self.server(key, database, user, &settings));
-        PoolConfig { settings, connector, metrics: self.shared.metrics.pool(key) }
+        let caching = self.caching(key, database, &connector);
+        PoolConfig { settings, connector, metrics: self.shared.metrics.pool(key), caching }
+    }
+
+    /// What a pool has of the cache. Whatever clients call it: one server database is one.
+    fn caching(&self, key: &PoolKey, database: &Database, server: &ServerConfig) -> Option<Arc<Caching>> {
+        let (cache, config) = (self.cache.as_ref()?, self.config.cache.as_ref()?);
+        let id = format!("{}:{}/{}", server.host, server.port, server.dbname);
+        database.cache.then(|| Caching::new(cache, &id, &key.database, config))
     }
 
     /// How a pool's connections are made.
@@ -244,6 +256,7 @@ impl Router for House {
             config.settings.min_pool_size = 0;
             config.settings.reserve_pool_size = 0;
             config.settings.pool_mode = PoolMode::Transaction;
+            config.caching = None;
             config
         }))
     }
@@ -269,6 +282,15 @@ impl crate::admin::Status for House {
             .map(|p| p.key().database.to_string())
             .collect();
         if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
+    }
+}
+
+fn limits(config: &crate::config::Cache) -> Limits {
+    Limits {
+        max_memory: config.max_memory,
+        max_entry: config.max_entry,
+        tenant_share: config.tenant_share,
+        jitter: config.jitter,
     }
 }
 

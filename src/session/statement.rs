@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lru::LruCache;
 
@@ -52,6 +52,8 @@ pub struct Statement {
     pub marks: Option<Box<sql::Marks>>,
     /// They cannot be read.
     pub bad_marks: bool,
+    /// Which rule of the configuration's cache it falls under: the relay's own note.
+    pub rule: OnceLock<Option<usize>>,
     /// What it says about channels and savepoints.
     pub(super) steps: Arc<[sql::Step]>,
     /// As it goes to servers, if that is not `body`: a LISTEN in disguise, and the place of that word.
@@ -109,6 +111,7 @@ impl Statement {
             notifies: traits.notifies,
             writes: sql::writes(text, standard_strings).map(Arc::from),
             bad_marks: marks.is_err(),
+            rule: OnceLock::new(),
             marks: marks.ok().filter(|marks| !marks.pairs.is_empty()).map(Box::new),
             steps: steps.into_iter().map(|(_, step)| step).collect(),
             disguise,

@@ -126,6 +126,16 @@ pub(super) fn class(first: Token<'_>, rest: &Lexer<'_>) -> Class {
     }
 }
 
+/// Whether a text begins as a query that only reads would: SELECT, VALUES, TABLE, WITH, or a bracket. It may write all
+/// the same.
+pub fn begins_as_read(text: &[u8], standard_strings: bool) -> bool {
+    let mut lexer = Lexer::new(text, standard_strings);
+    match lexer.find(|t| *t != Token::Symbol(b';')) {
+        Some(first @ Token::Word(_)) => ["select", "with", "values", "table"].iter().any(|w| first.is(w)),
+        first => first == Some(Token::Symbol(b'(')),
+    }
+}
+
 fn if_so(condition: bool, yes: Class, no: Class) -> Class {
     if condition { yes } else { no }
 }
