@@ -33,6 +33,7 @@ mod key;
 mod mark;
 mod names;
 mod plan;
+mod routines;
 mod shelf;
 mod store;
 mod sync;
@@ -47,6 +48,7 @@ pub use flight::{GiveUp, Outcome, Waiter};
 pub use key::{Key, Prefix};
 pub use mark::Mark;
 pub use plan::{Plan, Plans, Shape, Study, Studying, Why};
+pub use routines::{Body, Routines};
 pub use store::{Cache, Limits, Purge, Purged};
 pub use ticket::{Stored, Ticket};
 

@@ -36,7 +36,7 @@ pub fn writes(text: &[u8], standard_strings: bool) -> Option<Box<Writes>> {
 }
 
 /// The same for the body of a function in SQL or PL/pgSQL. What it runs by EXECUTE is read as far as it stands in
-/// strings, and is unknown.
+/// strings, and is unknown. What it calls is not in it: see [`super::calls`].
 pub fn writes_of_body(body: &[u8]) -> Writes {
     let mut scan = Scan { found: None, standard_strings: true };
     scan.text(body, 1);
@@ -131,7 +131,7 @@ impl Scan {
                 self.found().unknown = true;
                 now.runs = true;
             }
-            4 if first.is("call") => self.found().unknown = true,
+            4 if first.is("call") && depth == 0 => self.found().unknown = true,
             6 if first.is("import") => self.found().catalog = true,
             6 if first.is("commit") && second("prepared") => self.found().catalog = true,
             7 if first.is("explain") => now.explains = true,
@@ -155,7 +155,6 @@ impl Scan {
         match word.len() {
             4 if token.is("into") && depth == 0 => self.found().catalog = true, // SELECT … INTO
             4 if token.is("copy") && (!now.begun || depth > 0) => self.copy(lexer),
-            4 if token.is("call") && depth > 0 => self.found().unknown = true,
             5 if token.is("merge") => self.behind("into", lexer),
             6 if token.is("insert") => self.behind("into", lexer),
             6 if token.is("delete") => self.behind("from", lexer),
@@ -188,7 +187,8 @@ impl Scan {
         }
     }
 
-    /// `TRUNCATE [TABLE] [ONLY] name [*] [, …]`.
+    /// `TRUNCATE [TABLE] [ONLY] name [*] [, …] [RESTART IDENTITY] [CASCADE]`. Which tables CASCADE empties too, only the
+    /// catalog knows.
     fn truncate(&mut self, lexer: &mut Lexer<'_>) {
         let mut ahead = lexer.clone();
         let mut next = ahead.next();
@@ -209,6 +209,10 @@ impl Scan {
                 next = ahead.next();
             }
             if next != Some(Token::Symbol(b',')) {
+                let mut rest = next.into_iter().chain(ahead).take_while(|t| *t != Token::Symbol(b';'));
+                if rest.any(|t| t.is("cascade")) {
+                    self.found().unknown = true;
+                }
                 return;
             }
             *lexer = ahead;
