@@ -15,6 +15,7 @@
 //! | F2 | [`session`] | pure: transaction state, prepared statements, settings, verdicts |
 //! | F2 | [`tenancy`] | pure: who the tenant is, what its transactions get and what they may not touch |
 //! | F2 | [`auth`] | pure: SCRAM on both sides, md5, verifiers |
+//! | F2 | [`cache`] | answers of marked reads: store, keys, what ends them, one query for many |
 //! | F1 | [`net`] | listener, stream (tcp, tls, unix), TLS |
 //! | F1 | [`observe`] | metrics and timings |
 //! | F1 | [`config`] | raw (as typed) → checked (valid) |
@@ -26,6 +27,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod backend;
+pub mod cache;
 pub mod config;
 pub mod demo;
 pub mod frontend;

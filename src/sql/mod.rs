@@ -24,6 +24,7 @@ mod own;
 mod setting;
 mod touched;
 mod traits;
+mod writes;
 
 pub use class::{Class, Part, parts};
 pub use leaves::Leaves;
@@ -33,6 +34,7 @@ pub use marks::{BadMark, Marks, marks};
 pub use own::{OwnCommand, mentions_own, own_command};
 pub use touched::{Touched, hides_ascii, touched};
 pub use traits::{Deallocate, Traits, is_local, named_statement, prepared_name, rolls_back, traits};
+pub use writes::Writes;
 
 #[cfg(test)]
 mod tests;
