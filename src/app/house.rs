@@ -8,9 +8,12 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::cache;
+use crate::admin::Operators;
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
+use crate::cache::Cache;
 use crate::config::{Config, Database, PoolMode, PoolSettings, User};
 use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
@@ -70,6 +73,12 @@ pub(super) struct House {
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Registry,
     pub(super) accounts: ArcSwap<Accounts>,
+    /// Answers in memory; `None` without `[cache]`.
+    pub(super) cache: Option<Arc<Cache>>,
+    /// Who is in the console.
+    pub(super) operators: Arc<Operators>,
+    /// Held while metrics are read: two readers at once would count some things twice.
+    reading: Mutex<()>,
     mock: MockKey,
     /// TLS towards each database's server.
     server_tls: HashMap<Arc<str>, Arc<ArcSwap<ClientTls>>>,
@@ -94,6 +103,9 @@ impl House {
             shared: Shared::new(metrics, config.log.slow_query, tenants),
             pools: Registry::default(),
             accounts: ArcSwap::from_pointee(accounts),
+            cache: cache::build(&config),
+            operators: Arc::default(),
+            reading: Mutex::new(()),
             mock,
             server_tls,
             keys: Arc::new(Mutex::new(KeyCache::new(KEYS))),
@@ -251,6 +263,8 @@ impl Router for House {
 
 impl crate::admin::Status for House {
     fn metrics(&self) -> Result<String, String> {
+        let _reading = self.reading.lock();
+        self.publish_cache();
         for pool in self.pools.all() {
             pool.publish();
         }

@@ -113,7 +113,7 @@ impl Family {
             let more = last.since(name, label, now);
             if more > 0 {
                 let labels: Vec<&str> =
-                    labels.iter().copied().chain((label != "").then_some(label)).collect();
+                    labels.iter().copied().chain((!label.is_empty()).then_some(label)).collect();
                 metric.with_label_values(&labels).inc_by(more);
             }
         };

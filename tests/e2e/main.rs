@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_input;
+mod console;
 mod demo;
 mod doctor;
 mod drivers;
