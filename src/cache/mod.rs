@@ -25,6 +25,7 @@
 
 mod account;
 mod caching;
+mod callees;
 mod counters;
 mod database;
 mod entry;

@@ -9,6 +9,7 @@ mod support;
 
 mod bad_input;
 mod cache;
+mod console;
 mod demo;
 mod doctor;
 mod drivers;

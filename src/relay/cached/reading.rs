@@ -27,7 +27,8 @@ impl Session {
         let outside = !matches!(&self.stage, Stage::Leased(lease) if lease.session.status() != b'I');
         if begins && outside {
             self.cached.get_or_insert_default().reads_only = true;
-        } else if reads && !self.is_fetching()
+        } else if reads
+            && !self.is_fetching()
             && let Some(cached) = &mut self.cached
         {
             cached.reads_only = false;

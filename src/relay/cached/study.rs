@@ -16,13 +16,13 @@ impl Session {
         let marks = words.windows(2).filter(|w| w.first() == Some(&"from") || w.first() == Some(&"join"));
         let marks =
             marks.filter_map(|w| w.get(1)).map(|name| caching.database.table("public", name)).collect();
-        studying.finish(crate::cache::Plan {
+        studying.finish(Ok(crate::cache::Plan {
             marks,
             settings: Box::default(),
             by_ttl_only: false,
             relations: Box::default(),
             catalog,
             shape: std::sync::OnceLock::new(),
-        });
+        }));
     }
 }

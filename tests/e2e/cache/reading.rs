@@ -32,7 +32,8 @@ fn a_transaction_that_only_reads_is_answered_from_memory() {
     }
     // By the extended protocol, begun by it as well; kept as it passes; ended by whatever is not marked.
     wire.exchange(&[parse("", "BEGIN READ ONLY"), bind("", "", &[]), execute("", 0), sync()]);
-    let batch = |text: &str| vec![parse("", text), bind("", "", &[]), describe_portal(""), execute("", 0), sync()];
+    let batch =
+        |text: &str| vec![parse("", text), bind("", "", &[]), describe_portal(""), execute("", 0), sync()];
     let messages = wire.exchange(&batch(&read));
     assert_eq!((fates(&messages).join(""), tags(&messages)), ("hit".into(), "N12TDCZ".into()));
     assert_eq!(messages.last().unwrap().body, b"T");
