@@ -32,6 +32,7 @@ mod flight;
 mod key;
 mod mark;
 mod names;
+pub mod pgoutput;
 mod plan;
 mod shelf;
 mod store;
