@@ -33,6 +33,7 @@ mod flight;
 mod key;
 mod mark;
 mod names;
+pub mod pgoutput;
 mod plan;
 mod routines;
 mod shelf;
