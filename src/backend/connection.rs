@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::cancel::CancelTarget;
+use crate::cache::{Database, Source};
 use crate::ids::BackendId;
 use crate::net::Stream;
 use crate::session::{Action, ClientSession, ServerSession};
@@ -140,6 +141,8 @@ pub struct Backend {
     /// The client whose traces are in the session, if there are any, and the tenant in whose name it left
     /// them: in another tenant's name it is a stranger to them.
     pub owner: Option<(crate::ids::ClientId, u64)>,
+    /// What is kept of its database, and must hear what is written to it; `None`: nothing is.
+    pub cache: Option<Arc<Database>>,
     /// The client that used it last.
     pub last_client: Option<crate::ids::ClientId>,
     /// The tenant that used it last; `None` if it is new or has just been cleaned.
@@ -176,6 +179,7 @@ impl Backend {
             used: now,
             home,
             owner: None,
+            cache: None,
             last_client: None,
             tenant: None,
             lent_to: None,
@@ -224,6 +228,18 @@ impl Backend {
     /// Marks it so.
     pub fn set_broken(&mut self) {
         self.broken = true;
+        self.session.lose_written();
+        self.tell_cache();
+    }
+
+    /// What was committed ends what was kept of it, before anybody hears of the commit.
+    fn tell_cache(&mut self) {
+        let written = self.session.take_written();
+        let Some(cache) = &self.cache else { return };
+        for one in written {
+            let source = if one.writes.catalog { Source::Ddl } else { Source::Write };
+            cache.written(&one.writes, one.path.as_deref(), source);
+        }
     }
 
     /// True when it can serve another client: nothing in flight, no transaction, no bytes in between.
@@ -285,7 +301,7 @@ impl Backend {
     }
 
     fn lost(&mut self, kind: io::ErrorKind) -> Loss {
-        self.broken = true;
+        self.set_broken();
         Loss::Io(kind)
     }
 
@@ -310,7 +326,11 @@ impl Backend {
                 0..0
             })
         };
-        self.broken |= fed.is_err();
+        if fed.is_err() {
+            self.set_broken();
+        } else if self.session.has_written() {
+            self.tell_cache();
+        }
         fed
     }
 
@@ -325,6 +345,9 @@ impl Backend {
         if self.streaming > 0 {
             at = self.streaming.min(chunk.len());
             self.streaming -= at;
+            if self.session.tees() {
+                self.session.tee(chunk.get(..at).unwrap_or_default());
+            }
             if !self.streaming_shown {
                 run = at;
             }
@@ -349,6 +372,9 @@ impl Backend {
                 Loss::Violation(violation.0)
             })?;
             let shown = matches!(action, Action::Pass);
+            if shown && self.session.tees() {
+                self.session.tee(rest.get(..here).unwrap_or_default());
+            }
             if !shown {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
                 run = at + here;
@@ -415,7 +441,7 @@ impl Backend {
                 Ok(())
             }
             Err(error) => {
-                self.broken = true;
+                self.set_broken();
                 Err(error)
             }
         }

@@ -24,6 +24,7 @@
 //! - What clients can name (keys, tags, tenants) is bounded or swept.
 
 mod account;
+mod caching;
 mod counters;
 mod database;
 mod entry;
@@ -32,19 +33,22 @@ mod key;
 mod mark;
 mod names;
 mod plan;
+mod routines;
 mod shelf;
 mod store;
 mod sync;
 mod ticket;
 
 pub use account::Account;
+pub use caching::Caching;
 pub use counters::{Counter, Counters, Miss, Source};
 pub use database::{Database, Look, Need};
 pub use entry::{About, Answer, Entry, EntryInfo};
 pub use flight::{GiveUp, Outcome, Waiter};
 pub use key::{Key, Prefix};
 pub use mark::Mark;
-pub use plan::Plans;
+pub use plan::{Plan, Plans, Shape, Study, Studying, Why};
+pub use routines::{Body, Routines};
 pub use store::{Cache, Limits, Purge, Purged};
 pub use ticket::{Stored, Ticket};
 

@@ -16,6 +16,7 @@ use super::share::{Places, Share};
 use super::slots::{Limits, Slots};
 use super::waiter::{Cell, Waiter};
 use crate::backend::{Backend, Connector};
+use crate::cache::Caching;
 use crate::config::{PoolMode, PoolSettings};
 use crate::ids::{ClientId, PinMode, PoolKey};
 use crate::observe::PoolMetrics;
@@ -37,6 +38,8 @@ pub struct PoolConfig {
     pub connector: Arc<dyn Connector>,
     /// Where it counts.
     pub metrics: PoolMetrics,
+    /// What it has of the cache; `None`: nothing of it is cached.
+    pub caching: Option<Arc<Caching>>,
 }
 
 /// Who wants a connection.
@@ -131,6 +134,11 @@ impl Pool {
     /// Its metrics.
     pub fn metrics(&self) -> &PoolMetrics {
         &self.config.metrics
+    }
+
+    /// What it has of the cache.
+    pub fn caching(&self) -> Option<&Arc<Caching>> {
+        self.config.caching.as_ref()
     }
 
     /// Who may keep a connection of it.

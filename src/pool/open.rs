@@ -129,7 +129,8 @@ impl Pool {
         });
     }
 
-    fn opened(self: &Arc<Self>, backend: Box<Backend>) {
+    fn opened(self: &Arc<Self>, mut backend: Box<Backend>) {
+        backend.cache = self.caching().map(|caching| Arc::clone(&caching.database));
         tracing::debug!(server = %backend.id(), pool = %self.key(), pid = backend.handle.cancel.pid(), "server connection made");
         self.metrics().connects.inc();
         let worker = backend.home;

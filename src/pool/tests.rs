@@ -194,7 +194,7 @@ impl House {
         let key = PoolKey { database: "shop".into(), user: user.into() };
         let metrics = self.metrics.pool(&key);
         let connector = Arc::new(Reach(Arc::clone(&self.servers)));
-        let pool = self.registry.pool(&key, || PoolConfig { settings, connector, metrics });
+        let pool = self.registry.pool(&key, || PoolConfig { settings, connector, metrics, caching: None });
         let weak = Arc::downgrade(&pool);
         tokio::spawn(async move {
             for n in 1_u32.. {

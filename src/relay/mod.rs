@@ -20,6 +20,7 @@
 //! - However a session ends, its server connection is brought to rest or closed.
 
 mod buffer;
+mod cached;
 mod clients;
 mod deadline;
 mod listen;

@@ -41,7 +41,7 @@ pub(super) enum Own {
 impl Session {
     /// Answers a frame that is about Howdah's own settings.
     pub(super) fn own(&mut self, tag: u8, frame: &[u8]) -> Own {
-        if self.tenancy.is_none() {
+        if self.tenancy.is_none() && self.pool.caching().is_none() {
             return Own::Not;
         }
         let body = frame.get(5..).unwrap_or_default();
@@ -85,8 +85,12 @@ impl Session {
     fn own_query(&mut self, body: &[u8]) -> Own {
         let text = body.split_last().map_or(body, |(_, text)| text);
         let standard = self.front.standard_strings();
-        let Some(command) = sql::own_command(text, standard) else {
-            if sql::mentions_own(text, standard) {
+        let command = sql::own_command(text, standard);
+        if command.as_ref().is_some_and(|command| !self.is_own(command)) {
+            return Own::Not;
+        }
+        let Some(command) = command else {
+            if self.tenancy.is_some() && sql::mentions_own(text, standard) {
                 return Own::Refused(
                     PgError::error("0A000", "howdah's own settings need a query of their own")
                         .hint("Send SET howdah.… and the other statements one by one."),
@@ -115,8 +119,9 @@ impl Session {
     fn own_parse(&mut self, body: &[u8]) -> Own {
         let Ok(parse) = wire::parse(body) else { return Own::Not };
         let standard = self.front.standard_strings();
-        let command = sql::own_command(parse.query, standard);
-        let mentions = command.is_none() && sql::mentions_own(parse.query, standard);
+        let command = sql::own_command(parse.query, standard).filter(|command| self.is_own(command));
+        let mentions =
+            command.is_none() && self.tenancy.is_some() && sql::mentions_own(parse.query, standard);
         let Some(command) = command else {
             if let Some(batch) = &mut self.own {
                 batch.statements.remove(parse.name);
@@ -225,12 +230,15 @@ impl Session {
 
     /// Does what it says. Returns what SHOW shows.
     fn obey(&mut self, command: &OwnCommand) -> Result<String, PgError> {
-        let Some(tenancy) = &mut self.tenancy else { return Ok(String::new()) };
+        if let Some(answer) = self.obey_for_cache(command) {
+            return answer;
+        }
         let block = matches!(&self.stage, Stage::Leased(lease) if lease.session.status() != b'I');
         let change = match &self.stage {
             Stage::Leased(lease) => lease.session.may_change(),
             _ => Change::Now,
         };
+        let Some(tenancy) = &mut self.tenancy else { return Ok(String::new()) };
         match command {
             OwnCommand::Malformed(why) => Err(PgError::error("42601", *why)),
             OwnCommand::Show { key } => tenancy.show(key),

@@ -8,6 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::buffer;
+use super::cached::Cached;
 use super::clients::{ClientHandle, Wish};
 use super::deadline::{Deadline, Phase};
 use super::listen::Listener;
@@ -113,6 +114,8 @@ pub(super) struct Session {
     pub(super) own: Option<Box<OwnBatch>>,
     /// It listens, or is about to; `None` for most.
     pub(super) listener: Option<Box<Listener>>,
+    /// What it needs for answers from memory; `None` until it marks a query.
+    pub(super) cached: Option<Box<Cached>>,
 }
 
 impl Session {
@@ -143,6 +146,7 @@ impl Session {
             let blocked = self.flush_client(cx)?.is_pending();
             let mut moved = self.poll_waiting(cx)?;
             moved |= self.poll_resolving(cx)?;
+            moved |= self.poll_answer(cx)?;
             moved |= self.poll_listening()?;
             if self.flush_server(cx)? {
                 // There may be room again for what was kept back.
@@ -172,7 +176,7 @@ impl Session {
             return Ok(());
         }
         let at_rest = match &self.stage {
-            Stage::Resting => self.streaming == 0 && !self.waits_for_hub(),
+            Stage::Resting => self.streaming == 0 && !self.waits_for_hub() && !self.waits_for_answer(),
             Stage::Waiting(_) => false,
             // Session mode: the connection is the client's, but nothing runs on it.
             Stage::Leased(lease) => lease.kind() != Kind::Transaction && lease.is_reusable(),
@@ -184,8 +188,9 @@ impl Session {
         }
         let before_query = matches!(self.stage, Stage::Waiting(_)) || self.preparing != Preparing::Done;
         let resolving = self.is_resolving() && matches!(self.stage, Stage::Resting);
-        if (before_query || resolving) && self.handle.take_cancel() {
+        if (before_query || resolving || self.waits_for_answer()) && self.handle.take_cancel() {
             self.stop_resolving();
+            self.stop_waiting();
             self.refuse(&PgError::error("57014", "canceling statement due to user request"));
             self.continue_client()?; // the rest of its batch, up to the Sync that is owed an answer
         }
@@ -352,7 +357,7 @@ impl Session {
 
     /// True while the client's frames must not be judged.
     pub(super) fn holds(&self) -> bool {
-        if self.is_resolving() || self.waits_for_hub() {
+        if self.is_resolving() || self.waits_for_hub() || self.waits_for_answer() {
             return true;
         }
         match &self.stage {
@@ -388,8 +393,12 @@ impl Session {
         if !lease.is_reusable() {
             return Ok(());
         }
-        if let Some(tenancy) = &mut self.tenancy {
-            tenancy.end_transaction(!lease.session.take_rolled_back());
+        if self.tenancy.is_some() || self.cached.is_some() {
+            let committed = !lease.session.take_rolled_back();
+            if let Some(tenancy) = &mut self.tenancy {
+                tenancy.end_transaction(committed);
+            }
+            self.end_wishes(committed);
         }
         self.transaction_over();
         let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
@@ -402,6 +411,12 @@ impl Session {
         }
         lease.pin(self.front.brings())?;
         self.note_pin();
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
+        if lease.kind() != Kind::Transaction || lease.session.is_tainted() {
+            self.drop_answers(); // they may hang on what is left in the session
+        } else {
+            self.store_answers(true);
+        }
         let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
         if lease.kind() != Kind::Transaction {
             if lease.session.settings().id() != self.front.settings().id() {
@@ -422,6 +437,7 @@ impl Session {
 
     fn phase(&self) -> Phase {
         match &self.stage {
+            Stage::Resting if self.waits_for_answer() => Phase::Running,
             Stage::Resting => Phase::Resting,
             Stage::Waiting(_) => Phase::Waiting,
             Stage::Leased(lease) if !lease.session.is_quiet() || self.streaming > 0 => Phase::Running,

@@ -130,6 +130,11 @@ impl Tenancy {
         self.tenants.era().signer.is_some()
     }
 
+    /// The tenant's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.state.as_ref().map(|state| &*state.tenant.id)
+    }
+
     /// The login carries no tenant, on purpose.
     fn is_nobody(&self) -> bool {
         self.user.tenants == TenantRule::Nobody

@@ -130,7 +130,7 @@ impl House {
         let servers = Arc::new(Servers::default());
         let connector = Arc::new(Reach(Arc::clone(&servers)));
         let pool_metrics = metrics.pool(&key);
-        let config = || PoolConfig { settings, connector, metrics: pool_metrics };
+        let config = || PoolConfig { settings, connector, metrics: pool_metrics, caching: None };
         let pool = Registry::default().pool(&key, config);
         let weak = Arc::downgrade(&pool);
         tokio::spawn(async move {

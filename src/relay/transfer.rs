@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer;
+use super::cached::Answered;
 use super::own::Own;
 use super::session::{End, Preparing, Session, Stage};
 use super::tenant::Tenure;
@@ -19,6 +20,8 @@ const SOON: usize = 16 << 10;
 /// Of a Query, Bind or `FunctionCall` this much is read before a server connection is asked for it; longer
 /// ones stream.
 const BEGINNING: usize = 64 << 10;
+/// Of a Query this much with a cache: what it writes must be read. Of a longer one anything is believed.
+const MAX_READ: usize = 1 << 20;
 /// The longest Parse: a statement must be whole to be prepared on another connection.
 const MAX_PARSE: usize = 16 << 20;
 
@@ -83,6 +86,7 @@ impl Session {
         self.heal()?;
         self.prepared()?;
         self.settle_listening();
+        self.store_answers(false);
         // Before the client's next frames: they may need other settings on it (after a DISCARD ALL).
         self.release()?;
         self.continue_client()?;
@@ -204,33 +208,52 @@ impl Session {
             }
             let Some(head) = header(rest)? else { break };
             let here = head.len.min(rest.len());
-            if here < enough(head, self.tenancy.is_some())? {
+            let caches = self.pool.caching().is_some();
+            if here < enough(head, self.tenancy.is_some(), caches)? {
                 break;
             }
             let frame = rest.get(..here).unwrap_or_default();
-            if !self.judge_frame(head, frame)? {
-                break;
-            }
-            at += here;
+            let Some(used) = self.judge_frame(head, frame, rest)? else { break };
+            at += used;
+            self.frame_done();
         }
         self.release()?;
         Ok(at)
     }
 
-    /// Judges one frame (or its beginning). False when it must wait.
-    fn judge_frame(&mut self, head: Frame, frame: &[u8]) -> Result<bool, End> {
-        if self.tenancy.is_some()
+    /// Judges one frame (or its beginning), with which `rest` begins. How many bytes that was: more if those behind it
+    /// were answered with it. `None` when it must wait.
+    fn judge_frame(&mut self, head: Frame, frame: &[u8], rest: &[u8]) -> Result<Option<usize>, End> {
+        let caches = self.pool.caching().is_some();
+        if (self.tenancy.is_some() || caches)
             && let Some(done) = self.judge_tenant(head, frame)
         {
-            return Ok(done);
+            return Ok(done.then_some(frame.len()));
+        }
+        if caches {
+            match self.answer(head, rest) {
+                Answered::Not => {}
+                Answered::Bytes(bytes) => return Ok(Some(bytes)),
+                Answered::Wait => return Ok(None),
+            }
+            if let Some(error) = self.misses_portal(head, frame) {
+                self.refuse_next(head, frame, error);
+                return Ok(Some(frame.len()));
+            }
         }
         if self.over
             && let Err(error) = self.begin_next(head.tag)
         {
             self.refuse_next(head, frame, error);
-            return Ok(true);
+            return Ok(Some(frame.len()));
         }
+        Ok(self.judge_plain(head, frame)?.then_some(frame.len()))
+    }
+
+    /// Judges a frame that a server answers. False when it must wait.
+    fn judge_plain(&mut self, head: Frame, frame: &[u8]) -> Result<bool, End> {
         loop {
+            self.keep_answer();
             let verdict = match &mut self.stage {
                 Stage::Resting => {
                     buffer::lend(&mut self.out.bytes);
@@ -352,6 +375,7 @@ impl Session {
         self.carry.drain(..here);
         self.streaming = head.len - here;
         self.streaming_on = false;
+        self.frame_done();
     }
 }
 
@@ -363,7 +387,7 @@ fn header(bytes: &[u8]) -> Result<Option<Frame>, End> {
 }
 
 /// How many bytes of a frame must be there before it is judged.
-fn enough(head: Frame, whole_text: bool) -> Result<usize, End> {
+fn enough(head: Frame, whole_text: bool, caches: bool) -> Result<usize, End> {
     match head.tag {
         front::QUERY if whole_text && head.len > MAX_PARSE => {
             Err(PgError::fatal("54000", format!("a query with a tenant may have {MAX_PARSE} bytes at most"))
@@ -371,6 +395,7 @@ fn enough(head: Frame, whole_text: bool) -> Result<usize, End> {
         }
         front::QUERY if whole_text => Ok(head.len),
         front::COPY_DATA | front::COPY_FAIL => Ok(5),
+        front::QUERY if caches => Ok(head.len.min(MAX_READ)),
         front::QUERY | front::BIND | front::FUNCTION_CALL => Ok(head.len.min(BEGINNING)),
         front::PARSE if head.len > MAX_PARSE => {
             Err(PgError::fatal("54000", format!("a statement to prepare may have {MAX_PARSE} bytes at most"))

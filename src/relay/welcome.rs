@@ -167,12 +167,14 @@ fn session(
     let statement_mode = config.pool_mode == PoolMode::Statement;
     let mode = match config.pool_mode {
         // What a tenant's transactions run with needs to know every statement, in session mode too.
-        PoolMode::Session if host.shared.tenants.is_none() => Mode::Exclusive,
+        // So does the cache, to know what it writes.
+        PoolMode::Session if host.shared.tenants.is_none() && pool.caching().is_none() => Mode::Exclusive,
         _ if config.max_prepared_statements == 0 => Mode::PooledWithoutStatements,
         _ => Mode::Pooled,
     };
     let mut front = ClientSession::new(mode, settings);
     front.set_gate(Arc::clone(pool.gate()));
+    front.watch_writes(pool.caching().is_some());
     Session {
         io,
         front,
@@ -197,6 +199,7 @@ fn session(
         tenancy: None,
         own: None,
         listener: None,
+        cached: None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::bring::{Brought, Changes};
 use super::duty::{Duty, is_large_object_call};
 use super::expect::{Expect, Kind, Undo};
 use super::inject::Duties;
+use super::keep::Keep;
 use super::listening::Listening;
 use super::pins::PinGate;
 use super::server::ServerSession;
@@ -76,6 +77,12 @@ pub struct ClientSession {
     pub(super) listening: Option<Box<Listening>>,
     /// A text that notifies has gone out in the open transaction.
     pub(super) notified: bool,
+    /// It matters what it writes.
+    pub(super) watches: bool,
+    /// Its `search_path`, if it has one of its own.
+    pub(super) path: Option<Arc<str>>,
+    /// What is kept of the replies to the frame that is judged.
+    pub(super) keep: Option<Keep>,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -113,6 +120,9 @@ impl ClientSession {
             duty: None,
             listening: None,
             notified: false,
+            watches: false,
+            path: None,
+            keep: None,
         };
         session.settings_changed();
         session
@@ -152,6 +162,8 @@ impl ClientSession {
         self.standard_strings = self.settings.get("standard_conforming_strings") != Some("off");
         let of_tenant = self.locals().map_or(0, |(locals, _)| locals.scope());
         let path = self.settings.get("search_path");
+        let in_force = self.locals().and_then(|(locals, _)| locals.get("search_path")).or(path);
+        let moved = (self.path.as_deref() != in_force).then(|| in_force.map(Arc::from));
         let first = path.unwrap_or_default().trim_start_matches([' ', '"']);
         self.makes_temporary = first.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("pg_temp"));
         self.scope = if path.is_none() && of_tenant == 0 {
@@ -161,6 +173,9 @@ impl ClientSession {
             (path, of_tenant).hash(&mut hasher);
             hasher.finish()
         };
+        if let Some(path) = moved {
+            self.path = path;
+        }
     }
 
     /// What the server reported of a setting; `None`: what a fresh connection has.
@@ -421,12 +436,17 @@ impl ClientSession {
         {
             return verdict;
         }
+        let mut unknown = None;
         if self.mode != Mode::Exclusive && !is_large_object_call(given.body) {
             // Only the server knows which function that is.
             to.server.leave(sql::Leaves::ANYTHING | sql::Leaves::DRAWS);
+            // To the cache it may have written anything.
+            unknown = self.call_writes();
         }
         to.server.replay_ok = false;
-        to.server.push(Expect::new(Kind::FunctionCall, true), to.replies);
+        let mut entry = Expect::new(Kind::FunctionCall, true);
+        entry.written = unknown;
+        to.server.push(entry, to.replies);
         self.hold_behind(to.server);
         Verdict::Forward
     }
@@ -436,6 +456,7 @@ impl ClientSession {
             to.server.step_portal(given.body);
         }
         let mut entry = Expect::new(Kind::Execute, true);
+        entry.keep = self.keep.take();
         entry.steps = to.server.execute_steps(given.body);
         to.server.push(entry, to.replies);
         self.ask_again(given, to)

@@ -114,6 +114,13 @@ pub enum Change {
     Never,
 }
 
+impl Duty {
+    /// There should be a tenant and is none.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing.is_some()
+    }
+}
+
 impl ClientSession {
     /// From now on transactions of this client run with `locals`, and statements that need rows are refused
     /// with `missing` if there is one.

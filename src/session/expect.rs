@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::channels::Steps;
+use super::keep::Keep;
 use super::locals::Insert;
 use super::statement::{Named, Note, Statement};
+use super::written::Written;
 use crate::wire::PgError;
 
 /// Which frame a reply belongs to.
@@ -75,6 +77,10 @@ pub struct Expect {
     pub(super) discards: bool,
     /// It asks what is left in the session: its rows are read.
     pub(super) probes: bool,
+    /// What is kept of its replies.
+    pub(super) keep: Option<Keep>,
+    /// What it writes.
+    pub(super) written: Option<Box<Written>>,
 }
 
 impl Expect {
@@ -94,6 +100,8 @@ impl Expect {
             aside: false,
             discards: false,
             probes: false,
+            keep: None,
+            written: None,
         }
     }
 

@@ -79,7 +79,7 @@ impl ClientSession {
         let mut entry = Expect::new(Kind::Query, true);
         entry.steps = self.announce(text, traits);
         entry.inserts = Some(edits.inserts());
-        self.push_query(entry, text, traits, to);
+        self.push_query(entry, (text, true), traits, to);
         Some(Verdict::Rewritten(given.len))
     }
 

@@ -93,6 +93,16 @@ impl Locals {
         self.pairs.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
     }
 
+    /// All of them, names and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The value of one of them.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
     pub(super) fn prefix(&self) -> &[u8] {
         &self.prefix
     }

@@ -29,9 +29,11 @@ mod edits;
 mod expect;
 mod failure;
 mod inject;
+mod keep;
 mod left;
 mod listening;
 mod locals;
+mod offline;
 mod parameters;
 mod pins;
 mod position;
@@ -46,16 +48,19 @@ mod settings;
 mod slow;
 mod sql_prepared;
 mod statement;
+mod written;
 
 pub use client::{ClientSession, Mode, Verdict};
 pub use duty::{Change, Guard, Transaction};
 pub use expect::{Expect, Kind};
+pub use keep::{Keep, Kept, Part};
 pub use listening::{Channel, Due, Listening};
 pub use locals::Locals;
 pub use pins::{PinGate, left_behind};
 pub use server::{Action, ServerSession, Signature, Violation};
 pub use settings::{Settings, is_settable};
 pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};
+pub use written::Written;
 
 #[cfg(test)]
 pub(crate) mod tests;

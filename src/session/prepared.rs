@@ -172,6 +172,7 @@ impl ClientSession {
         let name = if unnamed { &b""[..] } else { &statement.name };
         let verdict = write_bind(given, &bind, name, to);
         let mut entry = Expect::new(Kind::Bind, true);
+        entry.written = self.statement_writes(&statement, to.server);
         if unnamed {
             to.server.bound = None;
         } else {
@@ -266,6 +267,7 @@ impl ClientSession {
 
     pub(super) fn describe(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
         let mut entry = Expect::new(Kind::Describe, true);
+        entry.keep = self.keep.take();
         let mut verdict = Verdict::Forward;
         if let Ok(Target::Portal(portal)) = wire::target(given.body) {
             let bound = to.server.bound.as_ref().filter(|(number, _)| *number == number_of(portal));

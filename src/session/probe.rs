@@ -72,7 +72,8 @@ impl ServerSession {
     /// [`Self::is_tainted`] is true only if something is really left, and [`Self::held`] says what.
     pub fn probe(&mut self, client: &mut ClientSession, out: &mut Vec<u8>) -> bool {
         let look = self.look || self.held.any() && self.left.leaves.has(Leaves::ENDS);
-        if self.probe_failed || !(self.left.leaves.any() || look) {
+        let verify = if self.probe_failed { Vec::new() } else { self.to_verify(client) };
+        if self.probe_failed || !(self.left.leaves.any() || look || !verify.is_empty()) {
             if !self.tainted {
                 self.left = Left::default(); // what failed or was local is over, and not the next client's
             }
@@ -86,7 +87,11 @@ impl ServerSession {
             !(NOT_CARRIED.contains(&&**name) || sure && self.initial_value(name.as_bytes()).is_some())
         });
         left.leaves |= self.held;
-        let texts = Self::questions(&left, client);
+        let mut texts = Self::questions(&left, client);
+        if !verify.is_empty() {
+            let value = encoded("pg_catalog.current_setting(n,true)");
+            texts.push(format!("SELECT 'v',n,{value} FROM pg_catalog.unnest({}) AS n", array(&verify)));
+        }
         let probe = Probe { left, rows: Vec::new(), failed: false };
         if texts.is_empty() {
             self.conclude(probe, client);
@@ -177,6 +182,10 @@ impl ServerSession {
             self.learn_settings(&left, &rows, client);
         }
         let of = |kind: u8| rows.iter().filter(move |(k, ..)| *k == kind);
+        for (_, name, value) in of(b'v') {
+            let as_known = client.has_setting(name, value.as_deref());
+            self.verified_one(as_known);
+        }
         if left.leaves.has(Leaves::PREPARED) {
             let all = of(b'p').map(|(_, name, text)| (name.clone(), text.clone().unwrap_or_default()));
             let now = SqlStatements::new(all.collect());

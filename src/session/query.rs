@@ -78,15 +78,15 @@ impl ClientSession {
             entry.inserts = Some(edits.inserts());
             verdict = Verdict::Rewritten(given.len);
         }
-        self.push_query(entry, text, &traits, to);
+        self.push_query(entry, (text, given.whole), &traits, to);
         Ok(verdict)
     }
 
-    /// Notes a simple query that goes out.
+    /// Notes a simple query that goes out: its text, and whether that is all of it.
     pub(super) fn push_query(
         &mut self,
         mut entry: Expect,
-        text: &[u8],
+        (text, whole): (&[u8], bool),
         traits: &sql::Traits<'_>,
         to: &mut To<'_>,
     ) {
@@ -99,6 +99,8 @@ impl ClientSession {
         }
         to.server.unnamed = None;
         self.note_text(text, traits.leaves, to.server);
+        entry.keep = self.keep.take();
+        entry.written = self.query_writes(text, traits.statements > 1, whole, to.server);
         if to.server.bring.is_under_way() && self.undoes(text, traits, to.server) {
             to.server.bring.end();
         }

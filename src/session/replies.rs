@@ -25,16 +25,26 @@ impl ServerSession {
         body: &[u8],
     ) -> Result<Action, Violation> {
         match tag {
-            back::PARAMETER_STATUS => return Ok(self.on_parameter(client, body)),
-            back::NOTICE | back::NOTIFICATION => return Ok(self.on_async(client, tag, body)),
-            back::ERROR => return self.on_error(client, body),
+            back::PARAMETER_STATUS => {
+                self.keep_nothing_of_this();
+                return Ok(self.on_parameter(client, body));
+            }
+            back::NOTICE | back::NOTIFICATION => {
+                self.keep_nothing_of_this();
+                return Ok(self.on_async(client, tag, body));
+            }
+            back::ERROR => {
+                self.keep_nothing_of_this();
+                self.write_failed();
+                return self.on_error(client, body);
+            }
             back::READY => return self.on_ready(client, body),
             _ => {}
         }
         let Some(head) = self.expect.front_mut() else {
             return Err(Violation("a reply to nothing"));
         };
-        let (kind, mut shown, probes) = (head.kind, head.shown, head.probes);
+        let (kind, mut shown, probes, keep) = (head.kind, head.shown, head.probes, head.keep);
         if head.inserts.is_some() {
             match tag {
                 back::COMMAND_COMPLETE => shown &= !head.one_done(),
@@ -48,6 +58,9 @@ impl ServerSession {
             back::DATA_ROW | back::COPY_DATA | back::COPY_DONE | back::COPY_OUT => (runs, false),
             back::ROW_DESCRIPTION => (runs || kind == Kind::Describe, kind == Kind::Describe),
             back::COMMAND_COMPLETE | back::EMPTY_QUERY | back::PORTAL_SUSPENDED => {
+                if tag == back::COMMAND_COMPLETE {
+                    self.write_complete(body);
+                }
                 if shown && tag == back::COMMAND_COMPLETE {
                     self.on_complete(client, body);
                     action = self.complete_steps(client, body).unwrap_or(action);
@@ -69,7 +82,14 @@ impl ServerSession {
         if !fits {
             return Err(Violation("a reply that does not fit what was asked"));
         }
-        let head = if done { self.expect.pop_front() } else { None };
+        if self.keeping.is_some() {
+            self.keep_message(tag, keep.filter(|_| shown && action == Action::Pass));
+        }
+        let mut head = if done { self.expect.pop_front() } else { None };
+        if kind == Kind::Bind {
+            let written = head.as_mut().and_then(|head| head.written.take());
+            self.write_begun(written);
+        }
         if let Some(note) = head.as_ref().and_then(|head| head.note.as_ref()) {
             note.tell();
             if kind == Kind::Describe {
@@ -217,11 +237,13 @@ impl ServerSession {
             return Err(Violation("ReadyForQuery with an unknown status"));
         };
         let head = self.expect.pop_front();
-        let Some(head) = head.filter(|e| matches!(e.kind, Kind::Sync | Kind::Query | Kind::FunctionCall))
+        let Some(mut head) = head.filter(|e| matches!(e.kind, Kind::Sync | Kind::Query | Kind::FunctionCall))
         else {
             return Err(Violation("ReadyForQuery that nobody asked for"));
         };
         self.status = status;
+        self.write_ready(status, head.written.take());
+        self.keep_ready();
         if head.discards {
             self.doubt &= self.owes_batch();
             return Ok(Action::Swallow);

@@ -7,6 +7,7 @@ use super::ahead::Ahead;
 use super::bring::Bring;
 use super::channels::StepPortal;
 use super::expect::{Expect, Kind, Queue};
+use super::keep::Keeping;
 use super::left::Left;
 use super::pins::PinPlace;
 use super::probe::Probe;
@@ -15,6 +16,7 @@ use super::settings::Settings;
 use super::slow::Slow;
 use super::sql_prepared::SqlStatements;
 use super::statement::{Note, SERVER_PREFIX, ServerStatements, Statement};
+use super::written::WriteLog;
 use crate::sql::{Class, Leaves};
 use crate::wire::{self, Parameters};
 
@@ -185,6 +187,10 @@ pub struct ServerSession {
     pub(super) lexical_batch: bool,
     /// Portals of statements that say something about channels or savepoints.
     pub(super) step_portals: Vec<StepPortal>,
+    /// What its transactions write.
+    pub(super) log: WriteLog,
+    /// Answers that are kept as they pass.
+    pub(super) keeping: Option<Box<Keeping>>,
 }
 
 impl ServerSession {
@@ -254,6 +260,8 @@ impl ServerSession {
             lexical: false,
             lexical_batch: false,
             step_portals: Vec::new(),
+            log: WriteLog::default(),
+            keeping: None,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lru::LruCache;
 
@@ -46,6 +46,14 @@ pub struct Statement {
     pub touched: Option<Box<sql::Touched>>,
     /// It is NOTIFY, or mentions `pg_notify`.
     pub notifies: bool,
+    /// What it writes.
+    pub writes: Option<Arc<sql::Writes>>,
+    /// Marks in its outer comments.
+    pub marks: Option<Box<sql::Marks>>,
+    /// They cannot be read.
+    pub bad_marks: bool,
+    /// Which rule of the configuration's cache it falls under: the relay's own note.
+    pub rule: OnceLock<Option<usize>>,
     /// What it says about channels and savepoints.
     pub(super) steps: Arc<[sql::Step]>,
     /// As it goes to servers, if that is not `body`: a LISTEN in disguise, and the place of that word.
@@ -86,6 +94,7 @@ impl Statement {
             let place = steps.iter().find(|(_, step)| matches!(step, sql::Step::Listen(_)))?.0;
             Some((place, sent.into()))
         });
+        let marks = sql::marks(text, standard_strings);
         let mut name = SERVER_PREFIX.to_vec();
         name.extend_from_slice(id.to_string().as_bytes());
         Self {
@@ -100,6 +109,10 @@ impl Statement {
             class: traits.class,
             touched: None,
             notifies: traits.notifies,
+            writes: sql::writes(text, standard_strings).map(Arc::from),
+            bad_marks: marks.is_err(),
+            rule: OnceLock::new(),
+            marks: marks.ok().filter(|marks| !marks.pairs.is_empty()).map(Box::new),
             steps: steps.into_iter().map(|(_, step)| step).collect(),
             disguise,
             age: AtomicU8::new(CURRENT),

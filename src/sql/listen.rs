@@ -6,9 +6,6 @@ use super::class::{Class, class, skip};
 use super::lexer::{Lexer, Token};
 use super::literal;
 
-/// The server cuts names to so many bytes.
-const LONGEST_NAME: usize = 63;
-
 /// A statement that matters to what a session listens to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -89,17 +86,5 @@ fn savepoint(lexer: &mut Lexer<'_>) -> Arc<[u8]> {
 fn name(lexer: &mut Lexer<'_>) -> Arc<[u8]> {
     let Some(token) = lexer.next() else { return Arc::default() };
     let name = literal::identifier(token, lexer).unwrap_or_default();
-    cut(&name).into()
-}
-
-/// What is left of a name in a server with UTF-8: whole characters.
-fn cut(name: &[u8]) -> &[u8] {
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    let mut end = LONGEST_NAME;
-    while end > 0 && name.get(end).is_some_and(|b| b & 0xc0 == 0x80) {
-        end -= 1;
-    }
-    name.get(..end).unwrap_or_default()
+    literal::cut(&name).into()
 }

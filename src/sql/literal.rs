@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::lexer::{Form, Lexer, Token};
 
+/// The server cuts names to so many bytes.
+const LONGEST_NAME: usize = 63;
+
 /// The value of a string; `None` where it cannot be told. `escape` is for `U&'…'`.
 pub(super) fn string(raw: &[u8], form: Form, escape: u8) -> Option<Cow<'_, [u8]>> {
     match form {
@@ -171,4 +174,16 @@ fn push_code(code: u32, high: &mut Option<u32>, value: &mut Vec<u8>) -> Option<(
     let mut buffer = [0; 4];
     value.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut buffer).as_bytes());
     Some(())
+}
+
+/// What is left of a name in a server with UTF-8: whole characters.
+pub(super) fn cut(name: &[u8]) -> &[u8] {
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let mut end = LONGEST_NAME;
+    while end > 0 && name.get(end).is_some_and(|b| b & 0xc0 == 0x80) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or_default()
 }

@@ -6,7 +6,9 @@ use super::*;
 
 mod listen;
 mod marks;
+mod reads;
 mod touched;
+mod writes;
 
 fn words(text: &str) -> Vec<String> {
     Lexer::new(text.as_bytes(), true)

@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_input;
+mod cache;
 mod console;
 mod demo;
 mod doctor;
