@@ -3,6 +3,7 @@
 mod keys;
 mod reading;
 mod serve;
+mod tenants;
 mod waiting;
 mod writes;
 
