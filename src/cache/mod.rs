@@ -25,6 +25,7 @@
 
 mod account;
 mod caching;
+mod catalog;
 mod counters;
 mod database;
 mod entry;
@@ -41,6 +42,7 @@ mod ticket;
 
 pub use account::Account;
 pub use caching::Caching;
+pub use catalog::{Ask, Question, Rows, study};
 pub use counters::{Counter, Counters, Miss, Source};
 pub use database::{Database, Look, Need};
 pub use entry::{About, Answer, Entry, EntryInfo};
