@@ -25,6 +25,7 @@
 
 mod account;
 mod caching;
+mod callees;
 mod catalog;
 mod counters;
 mod database;
@@ -33,6 +34,7 @@ mod flight;
 mod key;
 mod mark;
 mod names;
+pub mod pgoutput;
 mod plan;
 mod routines;
 mod shelf;
