@@ -11,6 +11,7 @@ mod bad_input;
 mod demo;
 mod doctor;
 mod drivers;
+mod follow;
 mod frameworks;
 mod hostile;
 mod listen;
