@@ -1,12 +1,14 @@
-//! What ops look at (floor 5): HTTP with metrics and health. The console and the page come here too.
+//! What ops look at (floor 5): HTTP with metrics and health, and the console. The page comes here too.
 //!
-//! May import: `pool`, `frontend`, `backend`, `session`, `auth`, `net`, `observe`, `config`, `wire`, `sql`,
+//! May import: `pool`, `frontend`, `backend`, `session`, `cache`, `auth`, `net`, `observe`, `config`, `wire`, `sql`,
 //! `ids`.
 //!
 //! Invariants:
-//! - It reads; nothing in here changes what a client sees.
+//! - HTTP reads; nothing in there changes what a client sees. The console changes things for those who may.
 //! - A slow or hostile HTTP client costs a bounded amount of memory and time.
 
+mod console;
 mod http;
 
+pub use console::{Operations, Operators, serve_operator};
 pub use http::{Status, serve};

@@ -10,9 +10,10 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::runtime::Handle;
 
 use super::house::House;
+use crate::admin::{Operations, serve_operator};
 use crate::frontend::{Arrival, LoggedIn, arrive};
 use crate::ids::ClientId;
-use crate::net::{SocketOptions, Stream, UnixListener};
+use crate::net::{Peer, SocketOptions, Stream, UnixListener};
 use crate::relay::{Host, Route, replicate, serve};
 use crate::wire::PgError;
 
@@ -137,16 +138,14 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
         }
         Ok(Arrival::Client(client)) => {
             let (user, database) = (Arc::clone(&client.user.name), Arc::clone(&client.database_name));
-            match admit(&house, id, *client, worker).await {
-                Ok(()) => {
-                    metrics.logged_in.inc();
-                    tracing::debug!(client = %id, %peer, %user, %database, "client logged in");
-                }
-                Err(error) => {
-                    metrics.login_failures.with_label_values(&[class(&error.sqlstate)]).inc();
-                    tracing::info!(client = %id, %peer, %user, %database, %error, "client refused");
-                }
-            }
+            let admitted = admit(&house, id, *client, worker).await;
+            tell(&house, admitted, id, &peer, &user, &database);
+        }
+        Ok(Arrival::Operator(operator)) => {
+            let user = Arc::clone(&operator.user.name);
+            let operations = Arc::clone(&house) as Arc<dyn Operations>;
+            let admitted = serve_operator(*operator, &house.operators, operations).await;
+            tell(&house, admitted, id, &peer, &user, "the console");
         }
         Err(rejected) => {
             metrics.login_failures.with_label_values(&[class(&rejected.error.sqlstate)]).inc();
@@ -155,6 +154,21 @@ async fn connection(house: Arc<House>, stream: Stream, worker: usize) {
         }
     }
     drop(login);
+}
+
+/// Counts and logs how a login ended.
+fn tell(house: &House, admitted: Result<(), PgError>, id: ClientId, peer: &Peer, user: &str, database: &str) {
+    let metrics = &house.shared.metrics;
+    match admitted {
+        Ok(()) => {
+            metrics.logged_in.inc();
+            tracing::debug!(client = %id, %peer, user, database, "client logged in");
+        }
+        Err(error) => {
+            metrics.login_failures.with_label_values(&[class(&error.sqlstate)]).inc();
+            tracing::info!(client = %id, %peer, user, database, %error, "client refused");
+        }
+    }
 }
 
 /// Starts the client's session, or says why there is none.

@@ -8,10 +8,12 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::cache;
+use crate::admin::Operators;
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
-use crate::cache::{Cache, Caching, Limits};
+use crate::cache::{Cache, Caching};
 use crate::config::{Config, Database, Follow, PoolMode, PoolSettings, User};
 use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
@@ -73,6 +75,10 @@ pub(super) struct House {
     /// Answers of marked reads; `None` without `[cache]`.
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) accounts: ArcSwap<Accounts>,
+    /// Who is in the console.
+    pub(super) operators: Arc<Operators>,
+    /// Held while metrics are read: two readers at once would count some things twice.
+    reading: Mutex<()>,
     mock: MockKey,
     /// TLS towards each database's server.
     server_tls: HashMap<Arc<str>, Arc<ArcSwap<ClientTls>>>,
@@ -96,8 +102,10 @@ impl House {
         let house = Arc::new(Self {
             shared: Shared::new(metrics, config.log.slow_query, tenants),
             pools: Registry::default(),
-            cache: config.cache.as_ref().map(|cache| Cache::new(limits(cache))),
             accounts: ArcSwap::from_pointee(accounts),
+            cache: cache::build(&config),
+            operators: Arc::default(),
+            reading: Mutex::new(()),
             mock,
             server_tls,
             keys: Arc::new(Mutex::new(KeyCache::new(KEYS))),
@@ -228,9 +236,9 @@ impl House {
 
     /// What a pool has of the cache. Whatever clients call it: one server database is one.
     fn caching(&self, key: &PoolKey, database: &Database, server: &ServerConfig) -> Option<Arc<Caching>> {
-        let (cache, config) = (self.cache.as_ref()?, self.config.cache.as_ref()?);
-        let id = format!("{}:{}/{}", server.host, server.port, server.dbname);
-        database.cache.then(|| Caching::new(cache, &id, &key.database, config))
+        let (all, config) = (self.cache.as_ref()?, self.config.cache.as_ref()?);
+        let id = cache::server_database(&server.host, server.port, &server.dbname);
+        database.cache.then(|| Caching::new(all, &id, &key.database, config))
     }
 
     /// How a pool's connections are made.
@@ -312,6 +320,8 @@ impl Router for House {
 
 impl crate::admin::Status for House {
     fn metrics(&self) -> Result<String, String> {
+        let _reading = self.reading.lock();
+        self.publish_cache();
         for pool in self.pools.all() {
             pool.publish();
         }
@@ -330,15 +340,6 @@ impl crate::admin::Status for House {
             .map(|p| p.key().database.to_string())
             .collect();
         if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
-    }
-}
-
-fn limits(config: &crate::config::Cache) -> Limits {
-    Limits {
-        max_memory: config.max_memory,
-        max_entry: config.max_entry,
-        tenant_share: config.tenant_share,
-        jitter: config.jitter,
     }
 }
 

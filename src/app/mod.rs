@@ -3,6 +3,7 @@
 //! The only room that knows every other; `demo` gets what it needs of it as a function.
 
 mod accept;
+mod cache;
 mod cli;
 mod commands;
 mod ddl;

@@ -25,6 +25,7 @@
 
 mod account;
 mod caching;
+mod callees;
 mod counters;
 mod database;
 mod entry;
@@ -34,6 +35,7 @@ mod mark;
 mod names;
 pub mod pgoutput;
 mod plan;
+mod routines;
 mod shelf;
 mod store;
 mod sync;
@@ -48,6 +50,7 @@ pub use flight::{GiveUp, Outcome, Waiter};
 pub use key::{Key, Prefix};
 pub use mark::Mark;
 pub use plan::{Plan, Plans, Shape, Study, Studying, Why};
+pub use routines::{Body, Routines};
 pub use store::{Cache, Limits, Purge, Purged};
 pub use ticket::{Stored, Ticket};
 

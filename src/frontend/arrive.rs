@@ -10,7 +10,7 @@ use super::params;
 use super::replication::{self, Replication};
 use super::tenant;
 use crate::auth::ScramKeys;
-use crate::config::{Database, User};
+use crate::config::{CONSOLE_DATABASES, Database, User};
 use crate::ids::SslMode;
 use crate::net::Stream;
 use crate::session::Settings;
@@ -24,6 +24,8 @@ pub enum Arrival {
     Cancel(CancelRequest),
     /// A client.
     Client(Box<LoggedIn>),
+    /// Somebody who asked for the console, and may.
+    Operator(Box<Operator>),
     /// It closed without a word, as health checks of load balancers do.
     Nobody,
 }
@@ -53,6 +55,25 @@ pub struct LoggedIn {
     pub identity: Option<Identity>,
     /// It wants to replicate, on a server connection of its own.
     pub replication: Option<Replication>,
+}
+
+/// Who is logged in to the console and waits for the welcome.
+#[derive(Debug)]
+pub struct Operator {
+    /// The connection.
+    pub stream: Stream,
+    /// Bytes that came behind the login.
+    pub early: Vec<u8>,
+    /// What must still be sent ahead of the welcome.
+    pub pending: Vec<u8>,
+    /// Who it is.
+    pub user: Arc<User>,
+    /// What the client calls itself.
+    pub application_name: Option<String>,
+    /// Bytes of secret in its cancel key.
+    pub secret_len: usize,
+    /// May change things, not only look.
+    pub may_change: bool,
 }
 
 /// A connection that was refused. The client has been told; this is for the log.
@@ -151,6 +172,17 @@ pub async fn arrive(stream: Stream, accounts: &Accounts) -> Result<Arrival, Reje
             identity: client.identity,
             replication: client.replication,
         }))),
+        Ok(Some(Entry::Operator { user, application_name, secret_len, may_change })) => {
+            Ok(Arrival::Operator(Box::new(Operator {
+                stream: guest.stream,
+                early: guest.buf,
+                pending: guest.out,
+                user,
+                application_name,
+                secret_len,
+                may_change,
+            })))
+        }
         Ok(None) | Err(Stop::Gone) => Ok(Arrival::Nobody),
         Err(Stop::Error(error)) => {
             error.write(&mut guest.out);
@@ -164,6 +196,7 @@ pub async fn arrive(stream: Stream, accounts: &Accounts) -> Result<Arrival, Reje
 enum Entry {
     Cancel(CancelRequest),
     Client(Client),
+    Operator { user: Arc<User>, application_name: Option<String>, secret_len: usize, may_change: bool },
 }
 
 struct Client {
@@ -207,6 +240,11 @@ async fn welcome_in(
     let (user, keys) = login::authenticate(guest, accounts, named.name, user_name).await?;
     let asked = startup.param("database").filter(|name| !name.is_empty()).unwrap_or(named.name);
     let placed = tenant::read_database(accounts, asked)?;
+    if CONSOLE_DATABASES.contains(&placed.name) && replication.is_none() {
+        let may_change = may_operate(accounts, &user)?;
+        let application_name = settings.get("application_name").map(str::to_owned);
+        return Ok(Some(Entry::Operator { user, application_name, secret_len, may_change }));
+    }
     let (database_name, database) = destination(accounts, &user, placed.name, replication)?;
     let identity = tenant::identity(accounts, &user, &named.claims, &placed.claims, &options)?;
     if replication.is_some() {
@@ -214,6 +252,22 @@ async fn welcome_in(
     }
     let client = Client { user, database_name, database, settings, secret_len, keys, identity, replication };
     Ok(Some(Entry::Client(client)))
+}
+
+/// Whether a user of the console may change things there.
+///
+/// # Errors
+/// This user may not even look.
+fn may_operate(accounts: &Accounts, user: &User) -> Result<bool, PgError> {
+    let admin = &accounts.config.admin;
+    if admin.users.contains(&user.name) {
+        return Ok(true);
+    }
+    if admin.stats_users.contains(&user.name) {
+        return Ok(false);
+    }
+    Err(PgError::fatal("28000", format!("user \"{}\" may not use the console", user.name))
+        .hint("Its users are listed in [admin] of the configuration."))
 }
 
 /// The database that a client means, and its name as the client may use it.

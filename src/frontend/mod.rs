@@ -1,7 +1,8 @@
 //! From an accepted connection to a client that is logged in (floor 3).
 //!
 //! What it is for: TLS, the first packet, protocol versions, authentication, startup parameters, the tenant that
-//! a connection names, and whether it is for replication. What comes out is a [`LoggedIn`] with its bare stream; the relay takes it from there.
+//! a connection names, and whether it is for replication. What comes out is a [`LoggedIn`] with its bare stream; the
+//! relay takes it from there. Or an [`Operator`], who asked for the console.
 //!
 //! May import: `auth`, `session`, `tenancy`, `net`, `observe`, `config`, `wire`, `sql`, `ids`.
 //!
@@ -20,5 +21,5 @@ mod replication;
 mod tenant;
 
 pub use accounts::Accounts;
-pub use arrive::{Arrival, LoggedIn, Rejected, arrive};
+pub use arrive::{Arrival, LoggedIn, Operator, Rejected, arrive};
 pub use replication::Replication;

@@ -7,6 +7,9 @@
 //! Invariants:
 //! - Handles to metrics are resolved once for each pool; counting is an atomic add.
 //! - Label values come from the configuration, never from a client's free text; so their number is bounded.
+//!   Tenants, who may come with their clients, have labels of their own up to `[observe] max_tenants`.
+
+mod cache;
 
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ use prometheus::{
 
 use crate::ids::PoolKey;
 use crate::sql::Leaves;
+
+pub use cache::{CacheCounts, CacheMetrics, FollowMetrics, Publishing};
 
 /// All metrics of the process.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub struct Metrics {
     pub cancels: IntCounter,
     /// Times that accepting a connection failed (out of file descriptors).
     pub accept_failures: IntCounter,
+    /// The cache's.
+    pub cache: CacheMetrics,
     replication: IntGaugeVec,
     replications: IntCounterVec,
     listening_clients: IntGaugeVec,
@@ -133,6 +140,7 @@ impl Metrics {
                 "howdah_accept_failures_total",
                 "Times that accepting a connection failed.",
             )?,
+            cache: CacheMetrics::new()?,
             replication: IntGaugeVec::new(
                 Opts::new("howdah_replication_connections", "Replication connections that are open."),
                 &["database"],
@@ -226,6 +234,7 @@ impl Metrics {
         for metric in all {
             self.registry.register(metric)?;
         }
+        self.cache.register(&self.registry)?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         self.registry.register(Box::new(process))
     }

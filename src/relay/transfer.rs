@@ -236,6 +236,10 @@ impl Session {
                 Answered::Bytes(bytes) => return Ok(Some(bytes)),
                 Answered::Wait => return Ok(None),
             }
+            if let Some(error) = self.misses_portal(head, frame) {
+                self.refuse_next(head, frame, error);
+                return Ok(Some(frame.len()));
+            }
         }
         if self.over
             && let Err(error) = self.begin_next(head.tag)

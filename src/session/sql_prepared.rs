@@ -59,6 +59,11 @@ impl SqlStatements {
         self.all.iter().find(|s| s.name.as_bytes() == name)
     }
 
+    /// The text of one of them.
+    pub(super) fn text_of(&self, name: &[u8]) -> Option<&str> {
+        self.all.iter().find(|one| one.name.as_bytes() == name).map(|one| &*one.text)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

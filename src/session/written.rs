@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::client::ClientSession;
 use super::server::ServerSession;
 use super::statement::Statement;
-use crate::sql::{self, Leaves, Writes};
+use crate::sql::{self, Callees, Leaves, Writes};
+use crate::wire;
 
 /// What a text writes, and where it looks for names.
 #[derive(Clone, Debug)]
@@ -24,9 +25,13 @@ pub(super) struct WriteLog {
     /// Of the transaction that is open, or of one that ends with the next `ReadyForQuery`.
     open: Vec<Written>,
     committed: Vec<Written>,
-    /// Since the last `ReadyForQuery`: an error, the end of a transaction.
+    /// So many of those that are open are undone, if no transaction is open in the end: a ROLLBACK TO looks like a
+    /// ROLLBACK.
+    undone: usize,
+    /// Since the last `ReadyForQuery`: an error, a commit; the last that was said is a rollback.
     failed: bool,
     ended: bool,
+    undone_last: bool,
 }
 
 /// What settings change makes the `search_path` uncertain.
@@ -67,14 +72,16 @@ impl ServerSession {
 
     /// A command is complete.
     pub(super) fn write_complete(&mut self, tag: &[u8]) {
+        let log = &mut self.log;
+        log.undone_last = tag == b"ROLLBACK\0";
         match tag {
             // Howdah does not follow a transaction that is prepared to its end: others may end it.
             b"COMMIT\0" | b"PREPARE TRANSACTION\0" => {
-                self.log.ended = true;
-                let open = std::mem::take(&mut self.log.open);
-                self.log.committed.extend(open);
+                log.ended = true;
+                log.undone = 0;
+                log.committed.append(&mut log.open);
             }
-            b"ROLLBACK\0" => self.log.open.clear(),
+            b"ROLLBACK\0" => log.undone = log.open.len(),
             _ => {}
         }
     }
@@ -87,30 +94,32 @@ impl ServerSession {
     pub(super) fn write_ready(&mut self, status: u8, query: Option<Box<Written>>) {
         let log = &mut self.log;
         let (failed, ended) = (std::mem::take(&mut log.failed), std::mem::take(&mut log.ended));
+        let (undone_last, undone) = (std::mem::take(&mut log.undone_last), std::mem::take(&mut log.undone));
         if let Some(written) = query {
             // A text of several may have committed some of them on the way; a procedure too.
             let parts = written.several && ended || written.writes.unknown;
-            if parts || !failed {
-                if status == b'I' || parts {
-                    log.committed.push(Written::clone(&written));
-                }
-                if status != b'I' {
-                    log.open.push(*written);
-                }
+            let undone = failed || status == b'I' && undone_last;
+            if parts || status == b'I' && !undone {
+                log.committed.push(Written::clone(&written));
+            }
+            // Of one that failed, what stands before a savepoint may still be committed.
+            if status != b'I' && (written.several || !failed) {
+                log.open.push(*written);
             }
         }
         if status == b'I' {
-            let open = std::mem::take(&mut log.open);
             // A procedure may have committed before it failed.
-            log.committed.extend(open.into_iter().filter(|w| !failed || w.writes.unknown));
+            let open = std::mem::take(&mut log.open).into_iter().enumerate();
+            let kept = open.filter(|(n, w)| w.writes.unknown || !failed && *n >= undone);
+            log.committed.extend(kept.map(|(_, written)| written));
         }
     }
 }
 
 impl ClientSession {
-    /// Whether it matters what this client writes.
-    pub fn watch_writes(&mut self, watch: bool) {
-        self.watches = watch;
+    /// From now on it matters what this client writes. `callees` know what functions of its database write.
+    pub fn watch_writes(&mut self, callees: Option<Arc<dyn Callees>>) {
+        self.watches = callees;
     }
 
     /// What a simple query writes. `whole`: this is all of it.
@@ -121,11 +130,11 @@ impl ClientSession {
         whole: bool,
         server: &ServerSession,
     ) -> Option<Box<Written>> {
-        if !self.watches {
-            return None;
-        }
+        self.watches.as_ref()?;
         let writes = if whole {
-            sql::writes(text, self.standard_strings)?
+            let own = sql::writes(text, self.standard_strings);
+            let own = own.and_then(|writes| self.executed_writes(text, writes, server));
+            self.with_callees(text, own)?
         } else {
             // The rest may write anything.
             Box::new(Writes { catalog: true, unknown: true, ..Writes::default() })
@@ -136,7 +145,8 @@ impl ClientSession {
     /// What a function that is called by its number writes.
     pub(super) fn call_writes(&self) -> Option<Box<Written>> {
         let writes = Writes { unknown: true, ..Writes::default() };
-        self.watches.then(|| Box::new(Written { writes: writes.into(), path: None, several: false }))
+        let written = Written { writes: writes.into(), path: None, several: false };
+        self.watches.as_ref().map(|_| Box::new(written))
     }
 
     /// What a prepared statement writes.
@@ -145,9 +155,47 @@ impl ClientSession {
         statement: &Statement,
         server: &ServerSession,
     ) -> Option<Box<Written>> {
-        let writes = statement.writes.as_ref().filter(|_| self.watches)?;
-        let path = self.path_of_writes(server);
-        Some(Box::new(Written { writes: Arc::clone(writes), path, several: false }))
+        self.watches.as_ref()?;
+        let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+        let writes = match &statement.writes {
+            None => self.with_callees(text, None)?.into(),
+            Some(writes) => {
+                let own = self.executed_writes(text, Box::new(Writes::clone(writes)), server);
+                self.with_callees(text, own)?.into()
+            }
+        };
+        Some(Box::new(Written { writes, path: self.path_of_writes(server), several: false }))
+    }
+
+    /// What a text writes together with the functions that it calls.
+    fn with_callees(&self, text: &[u8], own: Option<Box<Writes>>) -> Option<Box<Writes>> {
+        let standard = self.standard_strings;
+        let Some(callees) = self.watches.as_ref()?.written_by(text, standard) else { return own };
+        let Some(mut own) = own else { return Some(Box::new(callees)) };
+        // Of a procedure that is known, that is known which it writes.
+        own.unknown &= !sql::begins_with(text, "call", standard);
+        own.add(&callees);
+        Some(own)
+    }
+
+    /// EXECUTE writes what was prepared, if it is known what that is.
+    fn executed_writes(
+        &self,
+        text: &[u8],
+        writes: Box<Writes>,
+        server: &ServerSession,
+    ) -> Option<Box<Writes>> {
+        let sure = !server.left.leaves.has(Leaves::PREPARED);
+        if !writes.unknown || !sure || self.sql_prepared.is_empty() {
+            return Some(writes);
+        }
+        let standard = self.standard_strings;
+        let name =
+            sql::named_statement(text, standard).filter(|_| sql::begins_with(text, "execute", standard));
+        match name.and_then(|name| self.sql_prepared.text_of(&name)) {
+            Some(prepared) => sql::writes(prepared.as_bytes(), standard),
+            None => Some(writes),
+        }
     }
 
     fn path_of_writes(&self, server: &ServerSession) -> Option<Arc<str>> {

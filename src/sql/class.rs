@@ -126,6 +126,31 @@ pub(super) fn class(first: Token<'_>, rest: &Lexer<'_>) -> Class {
     }
 }
 
+/// Whether a text is one BEGIN or START TRANSACTION that says READ ONLY, and no isolation level but READ COMMITTED.
+pub fn begins_read_only(text: &[u8], standard_strings: bool) -> bool {
+    let mut lexer = Lexer::new(text, standard_strings);
+    let first = lexer.find(|t| *t != Token::Symbol(b';'));
+    if !first.is_some_and(|t| t.is("begin") || t.is("start")) {
+        return false;
+    }
+    let (mut before, mut read_only, mut other) = (None, false, false);
+    for token in lexer.by_ref().take_while(|t| *t != Token::Symbol(b';')) {
+        match before {
+            Some("read") if token.is("only") => read_only = true,
+            Some("read") if token.is("write") => read_only = false,
+            _ => {}
+        }
+        other |= token.is("repeatable") || token.is("serializable") || token.is("uncommitted");
+        before = token.is("read").then_some("read");
+    }
+    read_only && !other && lexer.all(|t| t == Token::Symbol(b';'))
+}
+
+/// Whether a text begins with this word.
+pub fn begins_with(text: &[u8], word: &str, standard_strings: bool) -> bool {
+    Lexer::new(text, standard_strings).find(|t| *t != Token::Symbol(b';')).is_some_and(|t| t.is(word))
+}
+
 /// Whether a text begins as a query that only reads would: SELECT, VALUES, TABLE, WITH, or a bracket. It may write all
 /// the same.
 pub fn begins_as_read(text: &[u8], standard_strings: bool) -> bool {

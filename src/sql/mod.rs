@@ -21,23 +21,27 @@ mod lexer;
 mod listen;
 mod literal;
 mod marks;
+mod mentions;
 mod normal;
 mod own;
+mod reads;
 mod setting;
 mod touched;
 mod traits;
 mod writes;
 
-pub use class::{Class, Part, begins_as_read, parts};
+pub use class::{Class, Part, begins_as_read, begins_read_only, begins_with, parts};
 pub use leaves::Leaves;
 pub use lexer::{Form, Lexer, Token};
 pub use listen::{Step, steps};
 pub use marks::{BadMark, Marks, marks};
+pub use mentions::{Mentions, Named, calls, mentions};
 pub use normal::core;
 pub use own::{OwnCommand, mentions_own, own_command};
+pub use reads::{NotCached, Reads, reads};
 pub use touched::{Touched, hides_ascii, touched};
 pub use traits::{Deallocate, Traits, is_local, named_statement, prepared_name, rolls_back, traits};
-pub use writes::{Writes, writes, writes_of_body};
+pub use writes::{Callees, Writes, writes, writes_of_body};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,27 @@ pub struct Writes {
     pub unknown: bool,
 }
 
+impl Writes {
+    /// What two texts write.
+    pub fn add(&mut self, other: &Self) {
+        self.catalog |= other.catalog;
+        self.unknown |= other.unknown;
+        for table in &other.tables {
+            if self.tables.len() >= MOST {
+                self.unknown = true;
+            } else if !self.tables.contains(table) {
+                self.tables.push(table.clone());
+            }
+        }
+    }
+}
+
+/// Knows what the functions of a database write. Implemented above, where the catalog is read.
+pub trait Callees: std::fmt::Debug + Send + Sync {
+    /// What the functions write that a text calls; `None` when it calls none that does, as far as is known.
+    fn written_by(&self, text: &[u8], standard_strings: bool) -> Option<Writes>;
+}
+
 /// Reads a whole text; `None` when it writes nothing, which costs next to nothing for a plain SELECT.
 /// `standard_strings` is the session's `standard_conforming_strings`.
 ///
@@ -36,7 +57,7 @@ pub fn writes(text: &[u8], standard_strings: bool) -> Option<Box<Writes>> {
 }
 
 /// The same for the body of a function in SQL or PL/pgSQL. What it runs by EXECUTE is read as far as it stands in
-/// strings, and is unknown.
+/// strings, and is unknown. What it calls is not in it: see [`super::calls`].
 pub fn writes_of_body(body: &[u8]) -> Writes {
     let mut scan = Scan { found: None, standard_strings: true };
     scan.text(body, 1);
@@ -131,7 +152,7 @@ impl Scan {
                 self.found().unknown = true;
                 now.runs = true;
             }
-            4 if first.is("call") => self.found().unknown = true,
+            4 if first.is("call") && depth == 0 => self.found().unknown = true,
             6 if first.is("import") => self.found().catalog = true,
             6 if first.is("commit") && second("prepared") => self.found().catalog = true,
             7 if first.is("explain") => now.explains = true,
@@ -155,7 +176,6 @@ impl Scan {
         match word.len() {
             4 if token.is("into") && depth == 0 => self.found().catalog = true, // SELECT … INTO
             4 if token.is("copy") && (!now.begun || depth > 0) => self.copy(lexer),
-            4 if token.is("call") && depth > 0 => self.found().unknown = true,
             5 if token.is("merge") => self.behind("into", lexer),
             6 if token.is("insert") => self.behind("into", lexer),
             6 if token.is("delete") => self.behind("from", lexer),
@@ -188,7 +208,8 @@ impl Scan {
         }
     }
 
-    /// `TRUNCATE [TABLE] [ONLY] name [*] [, …]`.
+    /// `TRUNCATE [TABLE] [ONLY] name [*] [, …] [RESTART IDENTITY] [CASCADE]`. Which tables CASCADE empties too, only the
+    /// catalog knows.
     fn truncate(&mut self, lexer: &mut Lexer<'_>) {
         let mut ahead = lexer.clone();
         let mut next = ahead.next();
@@ -209,6 +230,10 @@ impl Scan {
                 next = ahead.next();
             }
             if next != Some(Token::Symbol(b',')) {
+                let mut rest = next.into_iter().chain(ahead).take_while(|t| *t != Token::Symbol(b';'));
+                if rest.any(|t| t.is("cascade")) {
+                    self.found().unknown = true;
+                }
                 return;
             }
             *lexer = ahead;

@@ -8,6 +8,8 @@
 mod support;
 
 mod bad_input;
+mod cache;
+mod console;
 mod demo;
 mod doctor;
 mod drivers;

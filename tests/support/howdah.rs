@@ -72,6 +72,12 @@ impl Config {
         Self::new(size).database(database).user("app").user("postgres")
     }
 
+    /// More sections, as they are.
+    pub fn sections(mut self, text: &str) -> Self {
+        self.extra += text;
+        self
+    }
+
     pub fn toml(&self) -> String {
         let listen =
             if self.listen_extra.contains("addresses") { "" } else { "addresses = [\"127.0.0.1:0\"]" };
@@ -96,7 +102,7 @@ impl Config {
 }
 
 /// The binary that the tests run: cargo's, or `HOWDAH_BIN`.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("HOWDAH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_howdah").into(), PathBuf::from)
 }
 

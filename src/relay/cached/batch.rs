@@ -41,6 +41,11 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// Nothing of it is left behind when it is over.
+    pub(super) fn is_plain(&self) -> bool {
+        self.bound.iter().all(|bound| bound.executed && matches!(bound.portal, b"" | b"\0"))
+    }
+
     fn portal(&self, name: &[u8]) -> Option<usize> {
         self.bound.iter().rposition(|bound| bound.portal == name)
     }
@@ -161,19 +166,19 @@ impl Session {
         }
     }
 
-    /// Answers a batch, or sees to it that its answers are kept. `len`: its bytes.
+    /// Answers a batch, or sees to it that its answers are kept. `len`: its bytes; `status`: that of the transaction.
     pub(super) fn answer_whole(
         &mut self,
         caching: &Arc<Caching>,
         prefixed: &Arc<Prefixed>,
         batch: &Batch<'_>,
         steps: &[Step<'_>],
-        len: usize,
+        (len, status): (usize, u8),
     ) -> Answered {
         let shapes: Vec<Shaped> =
             batch.described.iter().map(|statement| self.shape_of(caching, prefixed, statement)).collect();
         let shaped = shapes.iter().all(|shape| matches!(shape, Shaped::Known(_)));
-        let wait = batch.bound.iter().filter(|bound| bound.executed).count() == 1 && shaped;
+        let wait = batch.bound.iter().filter(|bound| bound.executed).count() == 1 && shaped && status == b'I';
         let mut entries: Vec<Option<Arc<Entry>>> = Vec::new();
         let mut fills: Vec<(usize, Fill)> = Vec::new();
         for (at, bound) in batch.bound.iter().enumerate() {
@@ -197,7 +202,8 @@ impl Session {
         }
         let known = |(bound, entry): (&Bound<'_>, &Option<Arc<Entry>>)| !bound.executed || entry.is_some();
         if shaped && batch.bound.iter().zip(&entries).all(known) {
-            self.give(batch, steps, &shapes, &entries);
+            self.give(batch, steps, &shapes, &entries, status);
+            self.answered_in(status);
             return Answered::Bytes(len);
         }
         self.fetch_batch(batch, steps, shapes, fills)
@@ -284,6 +290,7 @@ impl Session {
         steps: &[Step<'_>],
         shapes: &[Shaped],
         entries: &[Option<Arc<Entry>>],
+        status: u8,
     ) {
         buffer::lend(&mut self.out.bytes);
         for entry in entries.iter().flatten() {
@@ -334,7 +341,7 @@ impl Session {
                         });
                     }
                 }
-                Step::Sync => wire::ready_for_query(out, b'I'),
+                Step::Sync => wire::ready_for_query(out, status),
                 Step::Flush => {}
             }
         }

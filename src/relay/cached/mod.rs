@@ -12,6 +12,7 @@ mod batch;
 mod explain;
 mod fill;
 mod key;
+mod reading;
 mod serve;
 mod settings;
 mod study;
@@ -50,6 +51,10 @@ pub(super) struct Cached {
     alone: bool,
     /// Whoever was waited for is gone: this client asks for all.
     handed: Option<Ticket>,
+    /// The transaction that is open is one for reading, and nothing has run in it that could have set anything.
+    reads_only: bool,
+    /// A query in it was answered here: the server's unnamed portal is not what the client thinks.
+    portal_gone: bool,
     /// What is fetched, by the number of its answer.
     fills: Vec<Fill>,
     /// What is kept of the replies to frames that go to the server next.

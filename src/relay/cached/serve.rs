@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::explain::Told;
 use super::fill::Fill;
 use super::key::Prefixed;
+use super::reading::text_of;
 use super::unit::{self, Unit};
 use super::wait::Waiting;
 use super::wish::{self, Said, Wish};
@@ -14,13 +15,14 @@ use super::{Answered, MOST, Session, Stage};
 use crate::cache::{Caching, Entry, Key, Look, Miss, Need, Study};
 use crate::pool::Kind;
 use crate::relay::buffer;
-use crate::session::{Keep, Part, Statement};
+use crate::session::{Keep, Part};
 use crate::sql::{self, Marks};
 use crate::wire::{self, Frame, front};
 
 /// Whether it is a client's turn to be answered from memory.
-enum Turn {
-    Now,
+pub(super) enum Turn {
+    /// With this transaction status.
+    Now(u8),
     /// What is before it must be answered first.
     Later,
     Never(Miss),
@@ -54,6 +56,12 @@ impl Session {
         if self.pool.caching().is_none() || self.is_fetching() {
             return Answered::Not;
         }
+        let answered = self.answer_frame(head, rest);
+        self.note_reading(head, rest, answered);
+        answered
+    }
+
+    fn answer_frame(&mut self, head: Frame, rest: &[u8]) -> Answered {
         match head.tag {
             front::QUERY if head.len <= MOST => {
                 let Some(body) = rest.get(5..head.len) else { return Answered::Not };
@@ -90,10 +98,17 @@ impl Session {
         }
         match &mut self.stage {
             Stage::Resting if self.has_traces => Turn::Never(Miss::Private),
-            Stage::Resting => Turn::Now,
+            Stage::Resting => Turn::Now(b'I'),
             Stage::Waiting(_) => Turn::Later,
             Stage::Leased(lease) if lease.kind() != Kind::Transaction => Turn::Never(Miss::Private),
-            Stage::Leased(lease) if lease.session.status() != b'I' => Turn::Never(Miss::Transaction),
+            Stage::Leased(lease) if lease.session.status() != b'I' => {
+                let reads = self.cached.as_ref().is_some_and(|cached| cached.reads_only);
+                if reads && lease.session.status() == b'T' && lease.session.is_quiet() {
+                    Turn::Now(b'T')
+                } else {
+                    Turn::Never(Miss::Transaction)
+                }
+            }
             Stage::Leased(lease) if lease.session.is_unsynced() => Turn::Never(Miss::Busy),
             Stage::Leased(lease) => {
                 if lease.session.wait() {
@@ -116,11 +131,11 @@ impl Session {
             Err(bad) => Said::Bad(bad.to_string()),
         };
         let Some(wish) = self.heed(&caching, said, text) else { return Answered::Not };
-        match self.turn_to_answer() {
-            Turn::Now => {}
+        let status = match self.turn_to_answer() {
+            Turn::Now(status) => status,
             Turn::Later => return Answered::Wait,
             Turn::Never(why) => return self.missed(&caching, why),
-        }
+        };
         let prefixed = self.prefixed(&caching);
         let core = sql::core(text, standard);
         let asked = Asked {
@@ -130,15 +145,16 @@ impl Session {
             columns: true,
             core: core.into(),
         };
-        match self.find(&caching, &prefixed, asked, true) {
+        match self.find(&caching, &prefixed, asked, status == b'I') {
             Found::Hit(entry) => {
                 buffer::lend(&mut self.out.bytes);
                 self.tell_hit(&entry);
                 let out = &mut self.out.bytes;
                 out.extend_from_slice(entry.columns().unwrap_or_default());
                 out.extend_from_slice(entry.body());
-                wire::ready_for_query(out, b'I');
+                wire::ready_for_query(out, status);
                 self.front.query_answered();
+                self.answered_in(status);
                 Answered::Bytes(len)
             }
             Found::Fetch(fill) => self.fetch(vec![fill], vec![Some(Keep { number: 0, part: Part::Rows })]),
@@ -188,10 +204,11 @@ impl Session {
         let cached = self.cached.get_or_insert_default();
         let (floor, alone) = (cached.floor, std::mem::take(&mut cached.alone));
         let handed = cached.handed.take().filter(|ticket| ticket.key() == asked.key);
-        let need = Need { account: &prefixed.account, columns: asked.columns, floor, wait };
+        let (columns, max_age) = (asked.columns, asked.wish.ttl);
+        let need = Need { account: &prefixed.account, columns, floor, max_age, wait };
         let database = &caching.database;
         let now = Instant::now();
-        if let Some(entry) = database.peek(asked.key, need, now).filter(|e| e.age(now) <= asked.wish.ttl) {
+        if let Some(entry) = database.peek(asked.key, need, now) {
             entry.hit();
             return Found::Hit(entry);
         }
@@ -216,7 +233,6 @@ impl Session {
         };
         let look = handed.map_or_else(|| database.look(asked.key, need, now), Look::Lead);
         match look {
-            Look::Hit(entry) if entry.age(now) > asked.wish.ttl => Found::Pass(Miss::Expired),
             Look::Hit(entry) => {
                 entry.hit();
                 Found::Hit(entry)
@@ -267,17 +283,14 @@ impl Session {
             Err(Some(why)) if why != Miss::BadMark => return self.missed(&caching, why),
             Err(_) => return Answered::Not,
         };
-        match self.turn_to_answer() {
-            Turn::Now => {}
+        let status = match self.turn_to_answer() {
+            // Portals outlive the batch there.
+            Turn::Now(b'T') if !batch.is_plain() => return self.missed(&caching, Miss::Transaction),
+            Turn::Now(status) => status,
             Turn::Later => return Answered::Wait,
             Turn::Never(why) => return self.missed(&caching, why),
-        }
+        };
         let prefixed = self.prefixed(&caching);
-        self.answer_whole(&caching, &prefixed, &batch, &steps, len)
+        self.answer_whole(&caching, &prefixed, &batch, &steps, (len, status))
     }
-}
-
-/// A statement's text.
-fn text_of(statement: &Statement) -> &[u8] {
-    wire::c_string(&statement.body).map_or(&[], |(text, _)| text)
 }

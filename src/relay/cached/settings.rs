@@ -53,6 +53,7 @@ impl Session {
 
     /// The transaction is over: what was set for it alone is gone, or all that was set in it.
     pub(in crate::relay) fn end_wishes(&mut self, committed: bool) {
+        self.end_reading();
         if let Some(cached) = self.cached.as_deref_mut()
             && let Some((before, kept)) = cached.own_before.take()
         {

@@ -20,7 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-const SETTINGS: &str = "wal_level = logical\nmax_wal_senders = 20\nmax_replication_slots = 20\nautovacuum = on\n";
+const SETTINGS: &str =
+    "wal_level = logical\nmax_wal_senders = 20\nmax_replication_slots = 20\nautovacuum = on\n";
 
 fn started(version: Version) -> Cluster {
     let cluster = Cluster::start_with(version, SETTINGS);
@@ -78,7 +79,8 @@ impl Rig {
             metrics: metrics.pool(&key),
             caching: None,
         });
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shared = Shared::new(metrics, None, None);
         let entered = runtime.enter();
         follow(&shared, &cache, || Source {
