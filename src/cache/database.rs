@@ -181,8 +181,7 @@ impl Database {
             return Found::Nothing(Miss::New);
         }
         if let State::Dead(why) = entry.state(now) {
-            self.store.shelf.remove_if(key, |there| there.number() == entry.number());
-            return Found::Nothing(why);
+            return Found::Nothing(why); // it lies there until the next one takes its place, or it is swept
         }
         if entry.started() < need.floor {
             return Found::Nothing(Miss::OwnWrite);

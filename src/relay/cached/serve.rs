@@ -237,6 +237,10 @@ impl Session {
                 entry.hit();
                 Found::Hit(entry)
             }
+            // Whoever asked for none that is so old asks for itself.
+            Look::Stale(entry) if entry.age(now) > asked.wish.ttl + asked.wish.stale => {
+                Found::Pass(Miss::Expired)
+            }
             Look::Stale(entry) => {
                 entry.stale_hit();
                 Found::Hit(entry)

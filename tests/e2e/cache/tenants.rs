@@ -126,9 +126,9 @@ fn tenants_by_schema_have_their_own_answers() {
              ALTER TABLE {tenant}.orders OWNER TO app"
         ));
     }
-    let tenancy = format!(
-        "{CACHE}\n[tenancy]\nset = [{{ setting = \"search_path\", value = \"{{tenant}}\" }}]\n[tenants.\"*\"]\n"
-    );
+    let of =
+        |tenant: &str| format!("[tenants.{tenant}]\nplacement = \"schema\"\nsearch_path = \"{tenant}\"\n");
+    let tenancy = format!("{CACHE}\n[tenancy]\n{}", TENANTS.map(|(tenant, _)| of(tenant)).concat());
     let howdah = Config::new(2).database(&database).user("app").sections(&tenancy).start();
     let read = marked("SELECT item FROM orders");
     let mut clients: Vec<(Wire, &str)> = TENANTS
