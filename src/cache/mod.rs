@@ -25,6 +25,7 @@
 
 mod account;
 mod caching;
+mod callees;
 mod counters;
 mod database;
 mod entry;
@@ -32,6 +33,7 @@ mod flight;
 mod key;
 mod mark;
 mod names;
+pub mod pgoutput;
 mod plan;
 mod routines;
 mod shelf;

@@ -7,8 +7,6 @@ use crate::sql::{self, Writes};
 
 /// How deep functions that call functions are followed.
 const DEEPEST: usize = 16;
-/// More tables than this are "unknown".
-const MOST: usize = 256;
 
 /// A function as the catalog has it.
 #[derive(Clone, Debug)]
@@ -76,7 +74,7 @@ impl Routines {
         let mut all: Option<Writes> = None;
         for (schema, name) in sql::calls(text, standard_strings) {
             for writes in self.named(schema.as_deref(), &name) {
-                add(all.get_or_insert_default(), writes);
+                all.get_or_insert_default().add(writes);
             }
         }
         all
@@ -104,18 +102,6 @@ impl Routines {
     }
 }
 
-fn add(to: &mut Writes, more: &Writes) {
-    to.catalog |= more.catalog;
-    to.unknown |= more.unknown;
-    for table in &more.tables {
-        if to.tables.len() >= MOST {
-            to.unknown = true;
-        } else if !to.tables.contains(table) {
-            to.tables.push(table.clone());
-        }
-    }
-}
-
 /// What each body writes, with what the functions write that it calls.
 fn closure(bodies: &[Body]) -> Vec<Writes> {
     let mut writes: Vec<Writes> = bodies.iter().map(own_writes).collect();
@@ -135,7 +121,7 @@ fn closure(bodies: &[Body]) -> Vec<Writes> {
         for (at, calls) in calls.iter().enumerate() {
             let mut all = writes.get(at).cloned().unwrap_or_default();
             for writes in calls.iter().filter_map(|called| writes.get(*called)) {
-                add(&mut all, writes);
+                all.add(writes);
             }
             if let Some(now) = writes.get_mut(at).filter(|now| **now != all) {
                 *now = all;

@@ -63,6 +63,11 @@ impl Pool {
         taken.then(|| DatabasePlace { limit })
     }
 
+    /// The number of a server connection that is in no pool.
+    pub fn next_id(&self) -> BackendId {
+        next_id(&self.ids)
+    }
+
     /// Makes a connection as this pool's are, which is in no pool. Whoever asks has a place for it.
     pub fn connect(&self, worker: usize) -> Connecting {
         self.config.connector.connect(next_id(&self.ids), worker)

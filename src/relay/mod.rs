@@ -3,8 +3,8 @@
 //! What it is for: moving bytes between a client and the server connection that it is lent, asking `session`
 //! what each frame is, `tenancy` who it is for and `pool` for a connection; cancelling; ending.
 //!
-//! May import: `pool`, `frontend`, `backend`, `session`, `tenancy`, `auth`, `net`, `observe`, `config`, `wire`, `sql`,
-//! `ids`.
+//! May import: `pool`, `frontend`, `backend`, `session`, `tenancy`, `auth`, `cache`, `net`, `observe`, `config`, `wire`,
+//! `sql`, `ids`.
 //!
 //! Invariants:
 //! - One task does both directions of a client. Per transaction nothing is spawned, and no lock is held
@@ -23,6 +23,7 @@ mod buffer;
 mod cached;
 mod clients;
 mod deadline;
+mod follow;
 mod listen;
 mod messages;
 mod own;
@@ -37,6 +38,7 @@ mod transfer;
 mod welcome;
 
 pub use clients::{ClientHandle, Clients};
+pub use follow::{REPLICATION_STARTUP, STARTUP, Source, Trouble, Weight, examine, follow};
 pub use replication::{Route, replicate};
 pub use shared::Shared;
 pub use tenants::{Router, TenantState, Tenants};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clients::Clients;
+use super::follow::Followers;
 use super::listen::Hubs;
 use super::tenants::Tenants;
 use crate::observe::Metrics;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub tenants: Option<Arc<Tenants>>,
     /// Who listens to what.
     pub(super) hubs: Hubs,
+    /// Which server databases are followed.
+    pub(super) followers: Followers,
     draining: AtomicBool,
 }
 
@@ -35,6 +38,7 @@ impl Shared {
             clients: Clients::default(),
             interner: Interner::default(),
             hubs: Hubs::new(metrics.clone()),
+            followers: Followers::default(),
             metrics,
             slow,
             tenants,
@@ -50,6 +54,7 @@ impl Shared {
 
     /// All sessions have ended: what was kept for them ends too.
     pub fn close(&self) {
+        self.followers.close();
         self.hubs.close();
     }
 

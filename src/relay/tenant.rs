@@ -379,6 +379,7 @@ impl Session {
         tenancy.valid_until = valid_until;
         tenancy.said = false;
         self.front.set_gate(Arc::clone(pool.gate()));
+        self.front.watch_writes(pool.caching().map(|caching| Arc::clone(&caching.database) as Arc<_>));
         self.listen_in(&pool.key().database);
         self.pool = pool;
         self.front.set_duty(locals, guard, missing);

@@ -174,7 +174,7 @@ fn session(
     };
     let mut front = ClientSession::new(mode, settings);
     front.set_gate(Arc::clone(pool.gate()));
-    front.watch_writes(pool.caching().is_some());
+    front.watch_writes(pool.caching().map(|caching| Arc::clone(&caching.database) as Arc<_>));
     Session {
         io,
         front,

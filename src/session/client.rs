@@ -77,8 +77,8 @@ pub struct ClientSession {
     pub(super) listening: Option<Box<Listening>>,
     /// A text that notifies has gone out in the open transaction.
     pub(super) notified: bool,
-    /// It matters what it writes.
-    pub(super) watches: bool,
+    /// It matters what it writes; what functions write, this knows.
+    pub(super) watches: Option<Arc<dyn sql::Callees>>,
     /// Its `search_path`, if it has one of its own.
     pub(super) path: Option<Arc<str>>,
     /// What is kept of the replies to the frame that is judged.
@@ -120,7 +120,7 @@ impl ClientSession {
             duty: None,
             listening: None,
             notified: false,
-            watches: false,
+            watches: None,
             path: None,
             keep: None,
         };

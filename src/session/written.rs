@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::client::ClientSession;
 use super::server::ServerSession;
 use super::statement::Statement;
-use crate::sql::{self, Leaves, Writes};
+use crate::sql::{self, Callees, Leaves, Writes};
 use crate::wire;
 
 /// What a text writes, and where it looks for names.
@@ -117,9 +117,9 @@ impl ServerSession {
 }
 
 impl ClientSession {
-    /// Whether it matters what this client writes.
-    pub fn watch_writes(&mut self, watch: bool) {
-        self.watches = watch;
+    /// From now on it matters what this client writes. `callees` know what functions of its database write.
+    pub fn watch_writes(&mut self, callees: Option<Arc<dyn Callees>>) {
+        self.watches = callees;
     }
 
     /// What a simple query writes. `whole`: this is all of it.
@@ -130,11 +130,11 @@ impl ClientSession {
         whole: bool,
         server: &ServerSession,
     ) -> Option<Box<Written>> {
-        if !self.watches {
-            return None;
-        }
+        self.watches.as_ref()?;
         let writes = if whole {
-            self.executed_writes(text, sql::writes(text, self.standard_strings)?, server)?
+            let own = sql::writes(text, self.standard_strings);
+            let own = own.and_then(|writes| self.executed_writes(text, writes, server));
+            self.with_callees(text, own)?
         } else {
             // The rest may write anything.
             Box::new(Writes { catalog: true, unknown: true, ..Writes::default() })
@@ -145,7 +145,8 @@ impl ClientSession {
     /// What a function that is called by its number writes.
     pub(super) fn call_writes(&self) -> Option<Box<Written>> {
         let writes = Writes { unknown: true, ..Writes::default() };
-        self.watches.then(|| Box::new(Written { writes: writes.into(), path: None, several: false }))
+        let written = Written { writes: writes.into(), path: None, several: false };
+        self.watches.as_ref().map(|_| Box::new(written))
     }
 
     /// What a prepared statement writes.
@@ -154,12 +155,27 @@ impl ClientSession {
         statement: &Statement,
         server: &ServerSession,
     ) -> Option<Box<Written>> {
-        let mut writes = Arc::clone(statement.writes.as_ref().filter(|_| self.watches)?);
-        if writes.unknown && statement.leaves.has(Leaves::EXECUTES) {
-            let (text, _) = wire::c_string(&statement.body)?;
-            writes = self.executed_writes(text, Box::new(Writes::clone(&writes)), server)?.into();
-        }
+        self.watches.as_ref()?;
+        let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+        let writes = match &statement.writes {
+            None => self.with_callees(text, None)?.into(),
+            Some(writes) => {
+                let own = self.executed_writes(text, Box::new(Writes::clone(writes)), server);
+                self.with_callees(text, own)?.into()
+            }
+        };
         Some(Box::new(Written { writes, path: self.path_of_writes(server), several: false }))
+    }
+
+    /// What a text writes together with the functions that it calls.
+    fn with_callees(&self, text: &[u8], own: Option<Box<Writes>>) -> Option<Box<Writes>> {
+        let standard = self.standard_strings;
+        let Some(callees) = self.watches.as_ref()?.written_by(text, standard) else { return own };
+        let Some(mut own) = own else { return Some(Box::new(callees)) };
+        // Of a procedure that is known, that is known which it writes.
+        own.unknown &= !sql::begins_with(text, "call", standard);
+        own.add(&callees);
+        Some(own)
     }
 
     /// EXECUTE writes what was prepared, if it is known what that is.

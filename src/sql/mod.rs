@@ -41,7 +41,7 @@ pub use own::{OwnCommand, mentions_own, own_command};
 pub use reads::{NotCached, Reads, reads};
 pub use touched::{Touched, hides_ascii, touched};
 pub use traits::{Deallocate, Traits, is_local, named_statement, prepared_name, rolls_back, traits};
-pub use writes::{Writes, writes, writes_of_body};
+pub use writes::{Callees, Writes, writes, writes_of_body};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,27 @@ pub struct Writes {
     pub unknown: bool,
 }
 
+impl Writes {
+    /// What two texts write.
+    pub fn add(&mut self, other: &Self) {
+        self.catalog |= other.catalog;
+        self.unknown |= other.unknown;
+        for table in &other.tables {
+            if self.tables.len() >= MOST {
+                self.unknown = true;
+            } else if !self.tables.contains(table) {
+                self.tables.push(table.clone());
+            }
+        }
+    }
+}
+
+/// Knows what the functions of a database write. Implemented above, where the catalog is read.
+pub trait Callees: std::fmt::Debug + Send + Sync {
+    /// What the functions write that a text calls; `None` when it calls none that does, as far as is known.
+    fn written_by(&self, text: &[u8], standard_strings: bool) -> Option<Writes>;
+}
+
 /// Reads a whole text; `None` when it writes nothing, which costs next to nothing for a plain SELECT.
 /// `standard_strings` is the session's `standard_conforming_strings`.
 ///

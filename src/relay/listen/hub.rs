@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::inbox::Inbox;
 use super::serve;
+use super::watch::{self, Watch};
+use crate::cache;
 use crate::observe::{ListenMetrics, Metrics};
 use crate::pool::Pool;
 use crate::session::Channel;
@@ -73,7 +75,16 @@ struct Table {
     lost_at: Option<Instant>,
     /// How the connection is made: as for the client that asked last.
     pool: Option<Arc<Pool>>,
+    /// The cache of the server's database, if it wants to be notified.
+    watch: Option<Watch>,
     closing: bool,
+}
+
+impl Table {
+    /// Nobody else needs the listening connection, and nobody asks for it.
+    fn is_idle(&self) -> bool {
+        self.watch.is_none() && self.requests.is_empty() && self.channels.values().all(Entry::is_unused)
+    }
 }
 
 /// What the listening connection is told at once.
@@ -81,6 +92,8 @@ struct Table {
 pub(super) struct Batch {
     requests: Vec<Arc<Request>>,
     listens: Vec<Channel>,
+    /// For the cache's sake, and nothing else.
+    watch: bool,
     /// The first on a new connection: everything.
     all: bool,
 }
@@ -131,14 +144,7 @@ impl Hub {
             request.complete(Ok(()));
             return Ok(request);
         }
-        if !table.running {
-            let place = pool.place().ok_or_else(|| {
-                PgError::error("53300", "no server connection is free to listen on")
-                    .hint("See max_db_connections in the proxy's configuration: LISTEN takes one for each database.")
-            })?;
-            table.running = true;
-            tokio::spawn(serve::run(Arc::clone(self), place, worker));
-        }
+        self.start(&mut table, pool, worker)?;
         for channel in &request.channels {
             table.channels.entry(Arc::clone(channel)).or_default().awaited += 1;
         }
@@ -147,6 +153,31 @@ impl Hub {
         drop(table);
         self.changed.notify_one();
         Ok(request)
+    }
+
+    /// Lets a task see to the listening connection, unless one does.
+    fn start(self: &Arc<Self>, table: &mut Table, pool: &Pool, worker: usize) -> Result<(), PgError> {
+        if !table.running {
+            let place = pool.place().ok_or_else(|| {
+                PgError::error("53300", "no server connection is free to listen on")
+                    .hint("See max_db_connections in the proxy's configuration: LISTEN takes one for each database.")
+            })?;
+            table.running = true;
+            tokio::spawn(serve::run(Arc::clone(self), place, worker));
+        }
+        Ok(())
+    }
+
+    /// From now on a cache hears what is notified for it.
+    fn watch(self: &Arc<Self>, cache: &Arc<cache::Database>, pool: &Arc<Pool>) {
+        let mut table = self.table.lock();
+        if let Err(error) = self.start(&mut table, pool, 0) {
+            tracing::warn!(database = %self.database, %error, "the cache cannot listen to howdah_invalidate");
+        }
+        table.watch = Some(Watch::new(cache));
+        table.pool.get_or_insert_with(|| Arc::clone(pool));
+        drop(table);
+        self.changed.notify_one();
     }
 
     /// The client does not listen to these any more.
@@ -171,6 +202,12 @@ impl Hub {
 
     /// Passes a `NotificationResponse` on.
     pub(super) fn deliver(&self, message: &[u8], channel: &[u8]) {
+        if channel == watch::CHANNEL {
+            let cache = self.table.lock().watch.as_ref().map(|watch| Arc::clone(watch.cache()));
+            if let Some(cache) = cache {
+                watch::heard(&cache, message.get(5..).unwrap_or_default());
+            }
+        }
         let inboxes = self.table.lock().channels.get(channel).map(|entry| Arc::clone(&entry.inboxes));
         let Some(inboxes) = inboxes else { return };
         let message: Arc<[u8]> = message.into();
@@ -206,7 +243,10 @@ impl Hub {
     pub(super) fn retire(&self) -> bool {
         let mut table = self.table.lock();
         table.channels.retain(|_, entry| !entry.is_unused());
-        if !table.channels.is_empty() || !table.requests.is_empty() {
+        if table.closing {
+            table.watch = None;
+        }
+        if !table.is_idle() {
             return false;
         }
         *table = Table { closing: table.closing, ..Table::default() };
@@ -215,6 +255,15 @@ impl Hub {
 
     /// Nobody listens, and nobody asks.
     pub(super) fn is_idle(&self) -> bool {
+        let mut table = self.table.lock();
+        if table.closing {
+            table.watch = None;
+        }
+        table.is_idle()
+    }
+
+    /// The cache alone needs the connection.
+    pub(super) fn is_patient(&self) -> bool {
         let table = self.table.lock();
         table.requests.is_empty() && table.channels.values().all(Entry::is_unused)
     }
@@ -249,9 +298,17 @@ impl Hub {
         for channel in std::mem::take(&mut table.unused) {
             if table.channels.get(&channel).is_some_and(Entry::is_unused)
                 && table.channels.remove(&channel).is_some_and(|entry| entry.listened)
+                && !(table.watch.is_some() && *channel == *watch::CHANNEL)
             {
                 command(&mut text, b"UNLISTEN ", &channel);
             }
+        }
+        if text.is_empty()
+            && let Some(watch) = &mut table.watch
+            && watch.tell()
+        {
+            command(&mut text, b"LISTEN ", watch::CHANNEL);
+            return Some((Batch { watch: true, ..batch }, text));
         }
         if text.is_empty() {
             while let Some((request, alone)) = table.requests.pop_front() {
@@ -291,6 +348,12 @@ impl Hub {
             }
             return true;
         }
+        if batch.watch {
+            if let Some(watch) = &mut table.watch {
+                watch.told(failed.as_ref().map(|error| &*error.message));
+            }
+            return true;
+        }
         let Some(error) = failed else {
             for request in batch.requests {
                 for channel in &request.channels {
@@ -326,6 +389,9 @@ impl Hub {
         let mut table = self.table.lock();
         let table = &mut *table;
         table.up = false;
+        if let Some(watch) = &mut table.watch {
+            watch.lost();
+        }
         table.lost_at.get_or_insert_with(Instant::now);
         for entry in table.channels.values_mut() {
             entry.listened = false;
@@ -456,6 +522,11 @@ impl Hubs {
     pub(super) fn of(&self, database: &Arc<str>) -> Arc<Hub> {
         let mut hubs = self.by_database.lock();
         Arc::clone(hubs.entry(Arc::clone(database)).or_insert_with(|| Hub::new(database, &self.metrics)))
+    }
+
+    /// The cache of the database that this pool is for hears what is notified for it.
+    pub(in crate::relay) fn watch(&self, cache: &Arc<cache::Database>, pool: &Arc<Pool>) {
+        self.of(&pool.key().database).watch(cache, pool);
     }
 
     /// Each listening connection ends when nobody listens any more.

@@ -8,6 +8,7 @@
 mod hub;
 mod inbox;
 mod serve;
+mod watch;
 
 use std::sync::Arc;
 

@@ -15,6 +15,8 @@ use crate::wire::{self, ErrorFields, PgError, Severity, Side, back};
 /// The first wait after a failed attempt to connect, and the longest.
 const BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait while only the cache needs the connection.
+const PATIENT_BACKOFF: Duration = Duration::from_secs(30);
 /// The connection ends when nobody has listened for so long.
 const LINGER: Duration = Duration::from_secs(30);
 /// A connection that has said nothing for so long is asked whether it is there.
@@ -82,13 +84,17 @@ async fn connect(hub: &Arc<Hub>, worker: usize) -> Option<Box<Backend>> {
         if error.is_final() {
             hub.refuse(true, &refusal);
         }
-        let again = Instant::now() + backoff;
-        backoff = (backoff * 2).min(MAX_BACKOFF);
+        let mut again = Instant::now() + backoff;
+        backoff = (backoff * 2).min(if hub.is_patient() { PATIENT_BACKOFF } else { MAX_BACKOFF });
         while Instant::now() < again {
             tokio::select! {
                 () = sleep_until(again) => {}
                 () = wait_for(hub.deadline()) => hub.refuse(false, &refusal),
-                () = hub.changed.notified() => {}
+                () = hub.changed.notified() => {
+                    if !hub.is_patient() {
+                        again = again.min(Instant::now() + MAX_BACKOFF);
+                    }
+                }
             }
         }
     }
