@@ -47,6 +47,7 @@ want_test_tools() {
   have psql || want postgresql-client
   { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; } || want pgbouncer
   { have haproxy || [ -x /usr/sbin/haproxy ]; } || want haproxy
+  { have pgpool || [ -x /usr/sbin/pgpool ]; } || want pgpool2
   [ -e /usr/share/java/postgresql.jar ] || want libpostgresql-jdbc-java
   have javac || want default-jdk-headless
   have clang || want clang
