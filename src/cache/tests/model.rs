@@ -4,7 +4,8 @@
 //! What is not the real thing: the shelf, which is a map behind one such lock (`quick_cache` has locks that
 //! the scheduler does not see), and the plans. The server is one number for each table; a commit is an
 //! increment of it, a query reads it.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::pedantic)]
+#![allow(dead_code, unused_imports, unreachable_pub)]
+#![allow(clippy::pedantic, clippy::duplicate_mod)]
 
 #[path = "../account.rs"]
 mod account;
@@ -29,7 +30,7 @@ mod ticket;
 
 mod plan {
     #[derive(Debug, Default)]
-    pub struct Plans;
+    pub struct Plans {}
 
     impl Plans {
         pub fn clear(&self) {}
@@ -275,8 +276,10 @@ fn some_time() {
     }
 }
 
+type Work = Box<dyn FnOnce(&World) + Send>;
+
 /// Runs these at the same time, in many orders.
-fn together(world: &Arc<World>, works: Vec<Box<dyn FnOnce(&World) + Send>>) {
+fn together(world: &Arc<World>, works: Vec<Work>) {
     let threads: Vec<_> = works
         .into_iter()
         .map(|work| {
@@ -289,7 +292,7 @@ fn together(world: &Arc<World>, works: Vec<Box<dyn FnOnce(&World) + Send>>) {
     }
 }
 
-fn work(work: impl FnOnce(&World) + Send + 'static) -> Box<dyn FnOnce(&World) + Send> {
+fn work(work: impl FnOnce(&World) + Send + 'static) -> Work {
     Box::new(work)
 }
 
@@ -331,7 +334,7 @@ fn often(counters: &[&AtomicUsize]) {
     assert!(counters.iter().all(|counter| counter.load(Ordering::SeqCst) > 200), "{counters:?}");
 }
 
-fn reads(times: usize) -> Box<dyn FnOnce(&World) + Send> {
+fn reads(times: usize) -> Work {
     work(move |world| (0..times).for_each(|_| world.read()))
 }
 
