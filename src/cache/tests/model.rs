@@ -325,6 +325,7 @@ fn check(model: impl Fn(Arc<World>) + Send + Sync + Clone + 'static) -> Arc<Seen
     };
     shuttle::check_random(run.clone(), RUNS);
     shuttle::check_urw(run.clone(), RUNS);
+    shuttle::check_pct(run.clone(), RUNS, 2);
     shuttle::check_pct(run, RUNS, 4);
     seen
 }
@@ -498,6 +499,33 @@ fn an_old_plan_keeps_nothing_after_the_catalog_changed() {
         world.read();
     });
     often(&[&seen.kept, &seen.outdated, &seen.fresh_hits]);
+}
+
+/// The same for a plan that was there before, so that the whole fill may happen within the change.
+#[test]
+fn a_plan_from_before_keeps_nothing_after_the_catalog_changed() {
+    let seen = check(|world| {
+        let old = world.about(world.database.generation_of_catalog());
+        let _new = world.database.table("public", "u");
+        let reader = work(move |world: &World| {
+            if let Look::Lead(ticket) = world.database.look(world.key, world.need(false), world.now) {
+                let value = world.table.load(Ordering::SeqCst);
+                let stored = ticket.store(answer(value), old, world.now);
+                let counter =
+                    if stored == Stored::Kept { &world.seen.kept } else { &world.seen.outdated };
+                Seen::count(counter);
+            }
+        });
+        let ddl = work(|world: &World| {
+            world.database.catalog_changed(Source::Ddl);
+            // From now on only who writes to the other table ends the answer.
+            world.write(|database| database.invalidate_table(None, "u", Source::Write));
+            world.read();
+        });
+        together(&world, vec![reader, ddl]);
+        world.read();
+    });
+    often(&[&seen.kept, &seen.outdated]);
 }
 
 #[test]
