@@ -93,6 +93,11 @@ impl ServerSession {
         self.keeping.as_ref().map_or(Some(true), |keeping| keeping.verified)
     }
 
+    /// Nothing is on its way that the client will see.
+    pub fn shows_nothing(&self) -> bool {
+        self.expect.iter().all(|entry| !entry.shown)
+    }
+
     /// Settings to ask for, once. Those of the client's tenant were set for the transaction.
     pub(super) fn to_verify(&mut self, client: &ClientSession) -> Vec<Box<str>> {
         let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.ready) else { return Vec::new() };
@@ -158,6 +163,19 @@ impl ServerSession {
         keeping.now = Some((number, tag));
         // A Flush may be all that follows.
         keeping.ready = keeping.answers.iter().all(|kept| kept.done) && part == Part::Shape;
+    }
+
+    /// An error of this SQLSTATE. One that has nothing to do with the question leaves it open.
+    pub(super) fn keep_failed(&mut self, sqlstate: &[u8]) {
+        let passing = [&b"57"[..], b"40", b"53", b"55", b"25", b"58"];
+        if passing.iter().any(|class| sqlstate.starts_with(class)) {
+            if let Some(keeping) = &mut self.keeping {
+                keeping.now = None;
+                keeping.answers.iter_mut().for_each(|kept| kept.done = false);
+            }
+        } else {
+            self.keep_nothing_of_this();
+        }
     }
 
     /// Something comes from the server that is no part of an answer, and would not come again with it.
