@@ -511,8 +511,7 @@ fn a_plan_from_before_keeps_nothing_after_the_catalog_changed() {
             if let Look::Lead(ticket) = world.database.look(world.key, world.need(false), world.now) {
                 let value = world.table.load(Ordering::SeqCst);
                 let stored = ticket.store(answer(value), old, world.now);
-                let counter =
-                    if stored == Stored::Kept { &world.seen.kept } else { &world.seen.outdated };
+                let counter = if stored == Stored::Kept { &world.seen.kept } else { &world.seen.outdated };
                 Seen::count(counter);
             }
         });
