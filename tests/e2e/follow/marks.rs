@@ -191,3 +191,53 @@ fn a_notification_ends_what_it_names() {
     let before = whole.generation();
     rig.ends(&whole, before);
 }
+
+/// Five hundred commits a second, each of another table than those before it, so that what ends is its own. Prints how
+/// long after its commit each table's mark was raised.
+#[test]
+fn each_of_many_commits_is_heard_of() {
+    const TABLES: usize = 200;
+    let database = cluster(Version::V15).database("follow_many");
+    prepared(&database);
+    for number in 0..TABLES {
+        database.query(&format!(
+            "CREATE TABLE many_{number} (id int PRIMARY KEY); INSERT INTO many_{number} VALUES (1)"
+        ));
+    }
+    let rig = Rig::following(&database, settings());
+    let marks: Vec<_> = (0..TABLES).map(|number| rig.table(&format!("many_{number}"))).collect();
+    let config = crate::support::howdah::direct_config(database.cluster, "postgres", &database.name);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut times = runtime.block_on(async {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        // Otherwise a commit is sent when the WAL writer comes by, up to some hundred milliseconds later.
+        client.batch_execute("SET synchronous_commit = on").await.unwrap();
+        let mut times = Vec::new();
+        let begun = std::time::Instant::now();
+        for number in 0..1000_u32 {
+            let mark = &marks[number as usize % TABLES];
+            let before = mark.generation();
+            client
+                .batch_execute(&format!("UPDATE many_{} SET id = id + 1", number as usize % TABLES))
+                .await
+                .unwrap();
+            let committed = std::time::Instant::now();
+            while mark.generation() <= before {
+                assert!(committed.elapsed() < crate::support::PATIENCE, "the commit is not heard of");
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            times.push(committed.elapsed());
+            let next = begun + Duration::from_millis(2) * (number + 1);
+            tokio::time::sleep(next.saturating_duration_since(std::time::Instant::now())).await;
+        }
+        println!("{} commits in {:?}", times.len(), begun.elapsed());
+        times
+    });
+    times.sort();
+    println!(
+        "from commit to the end: median {:?}, p99 {:?}, longest {:?}",
+        times[500], times[990], times[999]
+    );
+    assert_eq!(rig.cache.is_paused(), None);
+}

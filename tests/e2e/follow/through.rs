@@ -77,6 +77,8 @@ fn while_nothing_is_known_nothing_comes_from_memory() {
     assert!(fate.starts_with("miss, paused") && note == "second", "{fate} {note}");
     assert_eq!(howdah.metric("howdah_cache_following{"), Some(0.0));
     assert!(howdah.log().contains("the replication stream lags"));
+    // So that what says it goes on was sent behind that.
+    std::thread::sleep(std::time::Duration::from_millis(700));
     crate::support::watchdog::signal(pid, "CONT");
     assert_eq!(warm(&mut client, &read), "second");
 }
