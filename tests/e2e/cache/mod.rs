@@ -3,6 +3,7 @@
 mod keys;
 mod reading;
 mod serve;
+mod soak;
 mod waiting;
 mod writes;
 
