@@ -26,6 +26,7 @@
 mod account;
 mod caching;
 mod callees;
+mod catalog;
 mod counters;
 mod database;
 mod entry;
@@ -43,6 +44,7 @@ mod ticket;
 
 pub use account::Account;
 pub use caching::Caching;
+pub use catalog::{Ask, Question, Rows, study};
 pub use counters::{Counter, Counters, Miss, Source};
 pub use database::{Database, Look, Need};
 pub use entry::{About, Answer, Entry, EntryInfo};

@@ -236,6 +236,15 @@ async fn welcome(
 
 /// Brings a server connection to these settings, so that the server judges them, and returns what it reports.
 async fn ask_server(want: Want, settings: Arc<Settings>, pool: &Arc<Pool>) -> Result<Welcome, PgError> {
+    let mut lease = borrow(want, settings, pool).await?;
+    let reported: Welcome = Arc::new(lease.reported());
+    lease.session.resolve_reported(); // it has them in the server's words
+    lease.release();
+    Ok(reported)
+}
+
+/// A server connection with these settings and nothing of anybody else's, for a question of Howdah's own.
+pub(super) async fn borrow(want: Want, settings: Arc<Settings>, pool: &Arc<Pool>) -> Result<Lease, PgError> {
     let fatal = |error: PgError| error.with_severity(Severity::Fatal);
     let mut lease = match pool.acquire(want) {
         Acquire::Ready(lease) => lease,
@@ -257,10 +266,7 @@ async fn ask_server(want: Want, settings: Arc<Settings>, pool: &Arc<Pool>) -> Re
     if backend.session.preamble(&client, None, &mut backend.out) {
         finish(&mut lease, &mut client).await?;
     }
-    let reported: Welcome = Arc::new(lease.reported());
-    lease.session.resolve_reported(); // it has them in the server's words
-    lease.release();
-    Ok(reported)
+    Ok(lease)
 }
 
 /// Waits for the replies to what Howdah itself asked.

@@ -42,6 +42,7 @@ fn a_transaction_that_only_reads_is_answered_from_memory() {
     assert_eq!(ask(&mut wire, &more), ("miss, invalidated".into(), "2".into()));
     assert_eq!(ask(&mut other, &more), ("hit".into(), "2".into()));
     assert_eq!(ask(&mut wire, &more), ("hit".into(), "2".into()));
+    warm(&mut other, &read);
     // Its portal never was; nothing else may be taken for it.
     wire.exchange(&batch("SELECT 'another'"));
     assert_eq!(ask(&mut wire, &read).0, "miss, transaction", "behind a text that was not marked");
