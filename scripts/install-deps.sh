@@ -39,6 +39,8 @@ has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || h
 want_build_tools() {
   { have gcc && have make; } || { want gcc; want make; want libc6-dev; }
   have cmake || want cmake
+  # The SQL parser's C interface is read by bindgen.
+  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || want libclang-dev
 }
 
 want_test_tools() {

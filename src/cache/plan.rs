@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -121,6 +122,8 @@ struct Inner {
     /// Locked before `known`.
     begun: Mutex<Begun>,
     routines: RwLock<Option<Arc<Routines>>>,
+    /// Some of them write: asked for each statement.
+    any_writes: AtomicBool,
 }
 
 /// What is known of one database's texts. Forgotten when its catalog changes.
@@ -172,6 +175,12 @@ impl Plans {
         begun.studying.clear();
         self.0.known.write().clear();
         *self.0.routines.write() = None;
+        self.0.any_writes.store(false, Ordering::Release);
+    }
+
+    /// Whether any function is known to write.
+    pub(super) fn any_routine_writes(&self) -> bool {
+        self.0.any_writes.load(Ordering::Acquire)
     }
 
     /// What the database's functions write; `None` until the first text was studied.
@@ -228,6 +237,7 @@ impl Studying {
         let begun = self.plans.0.begun.lock();
         if begun.era == self.era {
             *self.plans.0.routines.write() = Some(Arc::clone(routines));
+            self.plans.0.any_writes.store(routines.any_writes(), Ordering::Release);
         }
     }
 
