@@ -102,7 +102,8 @@ pub(super) fn builder(soak: &Soak<'_>) -> Report {
         if soak.is_over() {
             break;
         }
-        pause(&mut dice, 100, 500);
+        // Each makes all that is known of texts be found out again.
+        pause(&mut dice, 300, 1500);
         let what = match dice.below(6) {
             0 => {
                 sql.run(&format!("ALTER TABLE items ADD COLUMN extra_{n} int DEFAULT 7"));

@@ -102,7 +102,12 @@ pub(super) fn script(chain: Chain, id: usize, merge: bool, write: &Write<'_>, di
                 "function" => vec![format!("SELECT put_item({id}, {version})")],
                 "procedure" => vec![format!("CALL put_item_and_commit({id}, {version})")],
                 "prepared" => {
-                    vec![format!("PREPARE put AS {update}"), "EXECUTE put".into(), "DEALLOCATE put".into()]
+                    let name = format!("put_{}", dice.below(1_000_000_000));
+                    vec![
+                        format!("PREPARE {name} AS {update}"),
+                        format!("EXECUTE {name}"),
+                        format!("DEALLOCATE {name}"),
+                    ]
                 }
                 _ => vec![update],
             };
