@@ -50,9 +50,10 @@ impl<'a> Client<'a> {
                 continue;
             }
             match self.dice.below(100) {
-                0..75 => self.read(),
-                75..80 => self.read_secret(),
-                80..99 => self.write(),
+                0..90 => self.read(),
+                90..94 => self.read_secret(),
+                // Each ends all answers that were read from its table: more writes, and nothing is left to check.
+                94..99 => self.write(),
                 _ => self.wire = None,
             }
         }
@@ -148,7 +149,8 @@ impl<'a> Client<'a> {
 
     fn read(&mut self) {
         let read = &READS[self.dice.below(READS.len())];
-        let id = self.dice.below(IDS);
+        // Some are asked for often, so that answers are found before they end.
+        let id = if self.dice.one_in(4) { self.dice.below(IDS) } else { self.dice.below(2) };
         let (comment, mark) = self.mark();
         let (frames, answers) = frames(read, &comment, id, &mut self.named, &mut self.dice);
         let oracle = &self.soak.oracle;

@@ -19,7 +19,7 @@ pub(super) fn outsider(soak: &Soak<'_>, database: &Database<'_>) -> Report {
     let mut dice = Dice::new(soak.seed ^ 0x0123_4567);
     let mut wire = Wire::login(("127.0.0.1", database.cluster.port), "postgres", &database.name);
     while !soak.is_over() {
-        pause(&mut dice, 10, 60);
+        pause(&mut dice, 20, 150);
         let chain = dice.pick(&Chain::ALL);
         let (tenant, id) = (dice.below(TENANTS), dice.below(IDS));
         let Some(write) = soak.oracle.slot(chain, tenant, id).write() else { continue };
