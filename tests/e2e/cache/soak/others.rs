@@ -103,6 +103,7 @@ pub(super) fn builder(soak: &Soak<'_>) -> Report {
             break;
         }
         // Each makes all that is known of texts be found out again.
+        soak.rest();
         pause(&mut dice, 300, 1500);
         let what = match dice.below(6) {
             0 => {
@@ -148,6 +149,7 @@ pub(super) fn killer(soak: &Soak<'_>, database: &Database<'_>) -> Report {
     let mut wire = Wire::login(("127.0.0.1", database.cluster.port), "postgres", &database.name);
     let mut broken = Instant::now();
     while !soak.is_over() {
+        soak.rest();
         pause(&mut dice, 50, 400);
         let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
             WHERE datname = current_database() AND usename = 'app' ORDER BY random() LIMIT 1";
