@@ -3,6 +3,7 @@
 mod keys;
 mod reading;
 mod serve;
+mod shown;
 mod soak;
 mod tenants;
 mod waiting;
