@@ -41,6 +41,7 @@ unit:
 	then $(CARGO) nextest run --lib --bins --no-tests=pass; \
 	else $(CARGO) test --lib --bins; fi
 	$(CARGO) test --quiet --test cli
+	$(CARGO) test --quiet --test memory
 	$(CARGO) test --quiet --doc
 
 # One process, so that its tests share one cluster of each version. Few threads: each test is many

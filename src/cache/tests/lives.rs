@@ -28,7 +28,7 @@ fn its_time_runs_from_where_its_query_began() {
     assert!(house.is_hit("q"));
     house.now = begun + 13 * SECOND;
     assert_eq!(reason(&house.look("q")), Some(Miss::Expired));
-    assert_eq!(house.cache.entries(), 0, "the look took it from the shelf");
+    assert_eq!(reason(&house.look("q")), Some(Miss::Expired), "and the next one hears the same");
     // Without the call the whole time counts.
     house.now = begun;
     house.lead("w").store(answer("w"), house.about(&[]), begun + 7 * SECOND);
@@ -162,7 +162,7 @@ fn times_to_live_are_shortened_within_bounds() {
     let ttl = 100 * SECOND;
     let lives: Vec<Duration> = (0..200).map(|n| store.jittered(house.key(&n.to_string()), ttl)).collect();
     assert!(lives.iter().all(|life| *life <= ttl && *life >= 90 * SECOND), "{lives:?}");
-    let spread = *lives.iter().max().unwrap() - *lives.iter().min().unwrap();
+    let spread = lives.iter().max().unwrap().saturating_sub(*lives.iter().min().unwrap());
     assert!(spread > 8 * SECOND, "they do not end together: {spread:?}");
     assert_eq!(store.jittered(house.key("q"), SECOND), SECOND, "short ones are as long as was said");
 }
