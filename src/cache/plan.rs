@@ -38,6 +38,8 @@ pub struct Plan {
     pub settings: Box<[Box<str>]>,
     /// The answer may change without a table being written that is known here; only its time ends it.
     pub by_ttl_only: bool,
+    /// Transactions of this login are READ COMMITTED unless they say otherwise.
+    pub read_committed: bool,
     /// What is read, as `schema.name`, for people.
     pub relations: Box<[Box<str>]>,
     /// The tick of the catalog that this was made from.

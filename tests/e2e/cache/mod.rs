@@ -3,6 +3,7 @@
 mod keys;
 mod reading;
 mod serve;
+mod study;
 mod waiting;
 mod writes;
 
