@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::admin::Operations;
 use crate::cache::{Cache, Counters, Database, Limits, Miss, Source};
-use crate::config::{Config, Database as Configured};
+use crate::config::Config;
 use crate::observe::CacheCounts;
 
 use super::house::House;
@@ -20,11 +20,9 @@ pub(super) fn build(config: &Config) -> Option<Arc<Cache>> {
     }))
 }
 
-/// What the cache calls the database on the server that clients mean by `asked`: two names of one database
-/// share what is kept of it.
-pub(super) fn server_database(database: &Configured, asked: &str) -> String {
-    let name = database.dbname.as_deref().unwrap_or(asked);
-    format!("{}:{}/{name}", database.host, database.port)
+/// What the cache calls a database on a server: two names that clients have for it share what is kept of it.
+pub(super) fn server_database(host: &str, port: u16, dbname: &str) -> String {
+    format!("{host}:{port}/{dbname}")
 }
 
 impl Operations for House {
@@ -33,7 +31,9 @@ impl Operations for House {
     }
 
     fn cached_database(&self, name: &str) -> Option<Arc<Database>> {
-        let configured = self.config.database(name).map(|database| server_database(&database, name));
+        let configured = self.config.database(name).map(|database| {
+            server_database(&database.host, database.port, database.dbname.as_deref().unwrap_or(name))
+        });
         // Only one that is there: asking for it would make it.
         let all = self.cache.as_ref()?.databases();
         all.into_iter().find(|database| database.id() == name || Some(database.id()) == configured.as_deref())

@@ -72,9 +72,9 @@ pub(super) struct House {
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<Shared>,
     pub(super) pools: Registry,
-    pub(super) accounts: ArcSwap<Accounts>,
-    /// Answers in memory; `None` without `[cache]`.
+    /// Answers of marked reads; `None` without `[cache]`.
     pub(super) cache: Option<Arc<Cache>>,
+    pub(super) accounts: ArcSwap<Accounts>,
     /// Who is in the console.
     pub(super) operators: Arc<Operators>,
     /// Held while metrics are read: two readers at once would count some things twice.
@@ -187,15 +187,15 @@ impl House {
     fn pool_config(&self, key: &PoolKey, database: &Arc<Database>, user: &User) -> PoolConfig {
         let settings = self.config.pool_settings(database, user);
         let connector = Arc::new(self.server(key, database, user, &settings));
-        let caching = self.caching(key, database);
+        let caching = self.caching(key, database, &connector);
         PoolConfig { settings, connector, metrics: self.shared.metrics.pool(key), caching }
     }
 
     /// What a pool has of the cache. Whatever clients call it: one server database is one.
-    fn caching(&self, key: &PoolKey, database: &Database) -> Option<Arc<Caching>> {
-        let (cache, config) = (self.cache.as_ref()?, self.config.cache.as_ref()?);
-        let id = cache::server_database(database, &key.database);
-        database.cache.then(|| Caching::new(cache, &id, &key.database, config))
+    fn caching(&self, key: &PoolKey, database: &Database, server: &ServerConfig) -> Option<Arc<Caching>> {
+        let (all, config) = (self.cache.as_ref()?, self.config.cache.as_ref()?);
+        let id = cache::server_database(&server.host, server.port, &server.dbname);
+        database.cache.then(|| Caching::new(all, &id, &key.database, config))
     }
 
     /// How a pool's connections are made.

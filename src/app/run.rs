@@ -28,6 +28,8 @@ const TICK: Duration = Duration::from_millis(500);
 const HOUSEKEEPING: u32 = 2;
 /// So many ticks between two looks at tenants that nobody uses.
 const FORGETTING: u32 = 20;
+/// So many ticks between two looks for answers in memory that nobody may have any more.
+const SWEEPING: u32 = 10;
 /// How long sessions that are told to end may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -200,6 +202,9 @@ async fn keep_house(house: Arc<House>) {
         ticks.tick().await;
         if let Some(tenants) = house.shared.tenants.as_ref().filter(|_| n % FORGETTING == 0) {
             tenants.tick();
+        }
+        if let Some(cache) = house.cache.as_ref().filter(|_| n % SWEEPING == 0) {
+            cache.sweep(tokio::time::Instant::now());
         }
         for pool in house.pools.all() {
             pool.tick(0);

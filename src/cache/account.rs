@@ -97,6 +97,12 @@ impl Account {
         }
         drop(order);
     }
+
+    /// Entries that its order names, those that are gone included.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> usize {
+        self.order.lock().len()
+    }
 }
 
 impl fmt::Debug for Account {

@@ -1,8 +1,10 @@
 //! What the cache knows of one server database.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -28,6 +30,9 @@ pub struct Need<'a> {
     pub columns: bool,
     /// Answers whose query began before this tick are not for this client: it wrote.
     pub floor: u64,
+    /// Answers that are this old are too old for this client, whatever those who stored them said. (Beyond
+    /// it they may be served as stale, as long as they may be at all.)
+    pub max_age: Duration,
     /// The client may be told to wait for another's query.
     pub wait: bool,
 }
@@ -175,15 +180,19 @@ impl Database {
         if !Arc::ptr_eq(entry.account(), need.account) {
             return Found::Nothing(Miss::New);
         }
-        match entry.state(now) {
-            State::Dead(why) => {
-                self.store.shelf.remove_if(key, |there| there.number() == entry.number());
-                Found::Nothing(why)
-            }
-            _ if entry.started() < need.floor => Found::Nothing(Miss::OwnWrite),
-            _ if need.columns && entry.columns().is_none() => Found::Nothing(Miss::New),
+        if let State::Dead(why) = entry.state(now) {
+            return Found::Nothing(why); // it lies there until the next one takes its place, or it is swept
+        }
+        if entry.started() < need.floor {
+            return Found::Nothing(Miss::OwnWrite);
+        }
+        if need.columns && entry.columns().is_none() {
+            return Found::Nothing(Miss::New);
+        }
+        match entry.state_for(need.max_age, now) {
             State::Fresh => Found::Fresh(entry),
             State::Stale => Found::Stale(entry),
+            State::Dead(why) => Found::Nothing(why),
         }
     }
 
@@ -257,9 +266,11 @@ impl Database {
             return self.invalidate_all(source);
         }
         let tick = self.clock.tick();
-        let path = Path::read(path);
+        // Most writes are to tables that nobody keeps answers of: the path is read when one is.
+        let read = OnceCell::new();
+        let leads_to = |schema: &str| read.get_or_init(|| Path::read(path)).leads_to(schema);
         for (schema, name) in &writes.tables {
-            self.marks.raise_table(schema.as_deref(), name, &path, tick);
+            self.marks.raise_table(schema.as_deref(), name, &leads_to, tick);
         }
         self.counters.invalidated(source);
         tick
@@ -268,7 +279,7 @@ impl Database {
     /// A table was written; without a schema, each of that name.
     pub fn invalidate_table(&self, schema: Option<&str>, name: &str, source: Source) -> u64 {
         let tick = self.clock.tick();
-        self.marks.raise_table(schema, name, &Path::Any, tick);
+        self.marks.raise_table(schema, name, &|_| true, tick);
         self.counters.invalidated(source);
         tick
     }
@@ -307,7 +318,7 @@ impl Database {
         }
         let tick = self.clock.tick();
         for (schema, name) in tables_of_word(word) {
-            self.marks.raise_table(schema.as_deref(), &name, &Path::Any, tick);
+            self.marks.raise_table(schema.as_deref(), &name, &|_| true, tick);
         }
         self.marks.raise_tag(word, tick);
         self.counters.invalidated(source);
@@ -316,10 +327,12 @@ impl Database {
 
     /// The catalog changed: any answer may differ now, and every plan.
     pub fn catalog_changed(&self, source: Source) -> u64 {
-        let tick = self.clock.tick();
-        self.catalog.fetch_max(tick, Ordering::SeqCst);
-        self.marks.whole.raise(tick);
+        // In this order: who reads the new generation finds no old plan any more; and a fill that read the old
+        // one either sees the new one when it stores, or stored before, and so began before the second tick.
         self.plans.clear();
+        self.catalog.fetch_max(self.clock.tick(), Ordering::SeqCst);
+        let tick = self.clock.tick();
+        self.marks.whole.raise(tick);
         self.counters.invalidated(source);
         tick
     }
@@ -382,6 +395,11 @@ impl Database {
 
     pub(super) fn pass_on(&self, place: Place, outdated: bool) {
         self.store.flights.pass_on(place, &self.clock, outdated);
+    }
+
+    #[cfg(test)]
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// Forgets marks and tenants that nobody uses.

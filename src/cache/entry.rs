@@ -173,12 +173,19 @@ impl Entry {
             && self.marks.iter().all(|mark| mark.generation() <= self.started)
     }
 
+    /// What it is good for.
     pub(super) fn state(&self, now: Instant) -> State {
-        if !self.is_good() {
-            State::Dead(Miss::Invalidated)
-        } else if now < self.fresh_until {
+        if self.is_good() { self.state_for(Duration::MAX, now) } else { State::Dead(Miss::Invalidated) }
+    }
+
+    /// What its age lets it be good for, for a client who wants none that is as old as `max_age`.
+    pub(super) fn state_for(&self, max_age: Duration, now: Instant) -> State {
+        let theirs = self.born.checked_add(max_age).map_or(self.fresh_until, |end| end.min(self.fresh_until));
+        // As long after their end as after its own.
+        let stale = self.stale_until.saturating_duration_since(self.fresh_until);
+        if now < theirs {
             State::Fresh
-        } else if now < self.stale_until {
+        } else if now.saturating_duration_since(theirs) < stale {
             State::Stale
         } else {
             State::Dead(Miss::Expired)
@@ -257,7 +264,7 @@ pub(super) fn weight(answer: &Answer, about: &About) -> u64 {
 }
 
 /// What jemalloc takes for so many bytes: four sizes between each power of two and the next.
-fn rounded(bytes: usize) -> u64 {
+pub(super) fn rounded(bytes: usize) -> u64 {
     let bytes = bytes as u64;
     match bytes {
         0 => 0,

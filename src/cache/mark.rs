@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::names::Path;
 use super::sync::{AtomicU64, Ordering, RwLock};
 
 /// Most tags of one database that have marks of their own.
@@ -123,21 +122,28 @@ impl Marks {
         mark
     }
 
-    /// A table was written; without a schema, whichever of that name the path leads to.
-    pub(super) fn raise_table(&self, schema: Option<&str>, name: &str, path: &Path, tick: u64) {
+    /// A table was written; without a schema, each of that name whose schema the writer's path leads to.
+    pub(super) fn raise_table(
+        &self,
+        schema: Option<&str>,
+        name: &str,
+        leads_to: &dyn Fn(&str) -> bool,
+        tick: u64,
+    ) {
         let tables = self.tables.read();
         for (of, mark) in tables.get(name).into_iter().flatten() {
-            if schema.map_or_else(|| path.leads_to(of), |schema| schema == &**of) {
+            if schema.map_or_else(|| leads_to(of), |schema| schema == &**of) {
                 mark.raise(tick);
             }
         }
     }
 
     pub(super) fn raise_tag(&self, tag: &str, tick: u64) {
-        let known = self.tags.read().get(tag).map(|mark| mark.raise(tick));
-        if known.is_none() {
-            self.crowd.raise(tick);
+        if let Some(mark) = self.tags.read().get(tag) {
+            mark.raise(tick);
         }
+        // A tag that has a mark now may have had none before.
+        self.crowd.raise(tick);
     }
 
     /// Forgets marks that nobody holds.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use super::entry::{Entry, EntryInfo, State};
 use super::flight::Flights;
 use super::key::{Key, Prefix};
 use super::shelf::Shelf;
-use super::sync::{AtomicU64, Ordering, RwLock};
+use super::sync::RwLock;
 
 /// Times to live below this are not shortened: queries of different lengths spread their ends already.
 const SHORTEST_JITTERED: Duration = Duration::from_secs(5);
@@ -82,8 +83,8 @@ impl Store {
         if ttl < SHORTEST_JITTERED {
             return ttl;
         }
-        let part = key.spread(self.numbers.load(Ordering::Relaxed));
-        ttl.mul_f64(1.0 - part * self.limits.jitter.clamp(0.0, 1.0))
+        let part = key.spread(self.numbers.load(Ordering::Relaxed)) * self.limits.jitter.clamp(0.0, 1.0);
+        Duration::try_from_secs_f64(ttl.as_secs_f64() * (1.0 - part)).unwrap_or(ttl)
     }
 
     /// Removes entries that are so.

@@ -32,7 +32,13 @@ fn filled() -> Arc<Cache> {
             let mut prefix = cache.prefix();
             prefix.part(id.as_bytes());
             prefix.part(table.as_bytes());
-            let need = Need { account: &account, columns: true, floor: 0, wait: false };
+            let need = Need {
+                account: &account,
+                columns: true,
+                floor: 0,
+                max_age: std::time::Duration::MAX,
+                wait: false,
+            };
             let Look::Lead(ticket) = database.look(prefix.key(), need, Instant::now()) else {
                 panic!("no lead")
             };

@@ -204,10 +204,11 @@ impl Session {
         let cached = self.cached.get_or_insert_default();
         let (floor, alone) = (cached.floor, std::mem::take(&mut cached.alone));
         let handed = cached.handed.take().filter(|ticket| ticket.key() == asked.key);
-        let need = Need { account: &prefixed.account, columns: asked.columns, floor, wait };
+        let (columns, max_age) = (asked.columns, asked.wish.ttl);
+        let need = Need { account: &prefixed.account, columns, floor, max_age, wait };
         let database = &caching.database;
         let now = Instant::now();
-        if let Some(entry) = database.peek(asked.key, need, now).filter(|e| e.age(now) <= asked.wish.ttl) {
+        if let Some(entry) = database.peek(asked.key, need, now) {
             entry.hit();
             return Found::Hit(entry);
         }
@@ -232,10 +233,13 @@ impl Session {
         };
         let look = handed.map_or_else(|| database.look(asked.key, need, now), Look::Lead);
         match look {
-            Look::Hit(entry) if entry.age(now) > asked.wish.ttl => Found::Pass(Miss::Expired),
             Look::Hit(entry) => {
                 entry.hit();
                 Found::Hit(entry)
+            }
+            // Whoever asked for none that is so old asks for itself.
+            Look::Stale(entry) if entry.age(now) > asked.wish.ttl + asked.wish.stale => {
+                Found::Pass(Miss::Expired)
             }
             Look::Stale(entry) => {
                 entry.stale_hit();

@@ -4,6 +4,7 @@ mod keys;
 mod reading;
 mod serve;
 mod study;
+mod tenants;
 mod waiting;
 mod writes;
 

@@ -37,8 +37,12 @@ fn a_transaction_that_only_reads_is_answered_from_memory() {
     let messages = wire.exchange(&batch(&read));
     assert_eq!((fates(&messages).join(""), tags(&messages)), ("hit".into(), "N12TDCZ".into()));
     assert_eq!(messages.last().unwrap().body, b"T");
-    warm(&mut wire, &more);
+    warm(&mut other, &more); // a text that is not known could do anything
+    other.query("UPDATE t SET a = a");
+    assert_eq!(ask(&mut wire, &more), ("miss, invalidated".into(), "2".into()));
     assert_eq!(ask(&mut other, &more), ("hit".into(), "2".into()));
+    assert_eq!(ask(&mut wire, &more), ("hit".into(), "2".into()));
+    warm(&mut other, &read);
     // Its portal never was; nothing else may be taken for it.
     wire.exchange(&batch("SELECT 'another'"));
     assert_eq!(ask(&mut wire, &read).0, "miss, transaction", "behind a text that was not marked");
