@@ -82,7 +82,7 @@ pub(super) fn function(function: &Function, policy: bool, volatile: bool) -> Res
         return Err(Why::never(Miss::Volatile, format!("{through} calls {name}(), which is VOLATILE")));
     }
     if function.built_in {
-        if &*function.volatility != "i" && tells_of_the_server(&function.name) {
+        if &*function.volatility == "s" && tells_of_the_server(&function.name) {
             return Err(Why::never(
                 Miss::NotCacheable,
                 format!("it calls {name}(), which tells of the server"),

@@ -195,7 +195,39 @@ fn names_in_bodies() {
     assert!(called.contains(&(None, "add_order".into())) && called.contains(&(None, "F".into())));
 }
 
+#[test]
+fn calls_are_found_by_a_quick_look() {
+    for (text, found) in [
+        ("select f(1)", true),
+        ("select F (1)", true),
+        ("select s.f(1)", true),
+        ("select \"f\"(1)", true),
+        ("select f/* x */(1)", true),
+        ("select f -- x\n(1)", true),
+        ("select U&\"f\" uescape '!' (1)", false), // no call, but a mistake
+        ("select g(1) in (2)", false),
+        ("select f", false),
+        ("(select 1)", false),
+        ("select ef(1), f_(1)", false),
+        ("select 'f'(1)", false),
+        ("", false),
+    ] {
+        assert_eq!(may_call(text.as_bytes(), |name| name == "f"), found, "{text}");
+    }
+    assert!(may_call(format!("select {}(1)", "f".repeat(70)).as_bytes(), |_| false));
+}
+
 proptest! {
+    #[test]
+    fn what_is_called_is_seen_by_a_quick_look(words in prop::collection::vec(prop::sample::select(vec![
+        "f", "F", "g", "\"f\"", "(", ")", " ", "\n", "/* c */", "-- c\n", ".", "'s'", "1", "U&\"f\"",
+    ]), 0..12)) {
+        let text = words.concat();
+        if calls(text.as_bytes(), true).iter().any(|(_, name)| **name == *"f") {
+            prop_assert!(may_call(text.as_bytes(), |name| name == "f"), "{text}");
+        }
+    }
+
     #[test]
     fn any_bytes_are_read(text in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = mentions(&text);
