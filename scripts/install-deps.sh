@@ -39,6 +39,8 @@ has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || h
 want_build_tools() {
   { have gcc && have make; } || { want gcc; want make; want libc6-dev; }
   have cmake || want cmake
+  # The SQL parser's C interface is read by bindgen.
+  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || want libclang-dev
 }
 
 want_test_tools() {
@@ -47,6 +49,7 @@ want_test_tools() {
   have psql || want postgresql-client
   { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; } || want pgbouncer
   { have haproxy || [ -x /usr/sbin/haproxy ]; } || want haproxy
+  { have pgpool || [ -x /usr/sbin/pgpool ]; } || want pgpool2
   [ -e /usr/share/java/postgresql.jar ] || want libpostgresql-jdbc-java
   have javac || want default-jdk-headless
   have clang || want clang

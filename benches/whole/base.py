@@ -21,6 +21,7 @@ class Case:
     scram = False  # clients log in with SCRAM instead of trust
     pool = POOL
     tenancy = False  # Howdah knows tenants
+    cache = False  # answers may be kept
     prepares = False
     most_rounds = 99
     fresh = False  # a fresh proxy process for every sample
@@ -29,7 +30,7 @@ class Case:
         self.server, self.options = server, options
 
     def suits(self, target):
-        return True
+        return target.name != "pgpool"
 
     def warm(self, target):
         """Opens the pool and fills the caches before the first sample."""

@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--howdah", metavar="PATH", help="default: target/release/howdah, else the PATH")
     parser.add_argument("--haproxy", metavar="PATH")
     parser.add_argument("--pgbouncer", metavar="PATH")
+    parser.add_argument("--pgpool", metavar="PATH", help="for the cases of the cache")
     parser.add_argument("--pg-bin", metavar="FOLDER", help="where initdb, postgres, psql and pgbench are")
     parser.add_argument("--rounds", type=int, metavar="N", help="default: 5")
     parser.add_argument("--seconds", type=int, metavar="N", help="of one run of pgbench; default: 5")
@@ -65,6 +66,7 @@ class Run:
             (servers.Howdah, given.howdah, (BUILT, "howdah")),
             (servers.Haproxy, given.haproxy, ("haproxy", "/usr/sbin/haproxy")),
             (servers.Pgbouncer, given.pgbouncer, ("pgbouncer", "/usr/sbin/pgbouncer")),
+            (servers.Pgpool, given.pgpool, ("pgpool", "/usr/sbin/pgpool")),
         )
         found = []
         for kind, path, names in kinds:
@@ -73,8 +75,8 @@ class Run:
             binary = servers.find_tool(path, *names)
             if binary:
                 found.append(kind(self.place, self.server, binary, self.verifier))
-            elif kind is servers.Howdah and not path:
-                self.notes.append("howdah: no binary found, nothing measured")
+            elif kind in (servers.Howdah, servers.Pgpool) and not path:
+                self.notes.append(f"{kind.name}: no binary found, nothing measured")
             else:
                 self.problem(f"{kind.name}: no program {path or names[0]}")
         if "direct" in wanted:

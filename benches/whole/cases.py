@@ -2,6 +2,7 @@
 
 import time
 
+import cache
 import listen
 import proc
 import sessions
@@ -183,12 +184,14 @@ CASES = {
     **tenants.CASES,
     **listen.CASES,
     **sessions.CASES,
+    **cache.CASES,
 }
 GROUPS = {
     "latency1": ["latency1-simple", "latency1-prepared"],
     "connect": ["connect-trust", "connect-scram"],
     "tenants": list(tenants.CASES),
     "sessions": list(sessions.CASES),
+    "cache": list(cache.CASES),
 }
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import proc
 import wire
@@ -181,6 +182,13 @@ class Postgres:
         self.psql(DATABASE, "VACUUM ANALYZE")
         self.psql(DATABASE, "CHECKPOINT")
 
+    def ask(self, database, sql):
+        """The first field of the first row."""
+        return self.place.children.run(
+            [f"{self.bin}/psql", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, database],
+            timeout=60, env=client_environment(self.port, "postgres"),
+        ).strip()
+
     def psql(self, database, sql):
         self.place.children.run(
             [f"{self.bin}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, database],
@@ -317,6 +325,32 @@ log_disconnections = 0
         return [self.binary, path], self.place.user
 
 
+class Pgpool(Proxy):
+    """One backend, no balancing, and its memory cache."""
+
+    name, pools = "pgpool", False
+
+    def ask_version(self):
+        return version_of([self.binary, "--version"], r"version (\d[.\d]*)")
+
+    def command(self, stem, case):
+        folder = os.path.join(self.place.folder, stem)
+        os.mkdir(folder)
+        self.place.hand_over(folder)
+        settings = {
+            "backend_clustering_mode": "raw", "listen_addresses": "127.0.0.1", "port": self.port,
+            "socket_dir": folder, "pcp_socket_dir": folder, "pcp_listen_addresses": "", "pcp_port": proc.free_port(),
+            "backend_hostname0": "127.0.0.1", "backend_port0": self.server.port, "backend_weight0": 1,
+            "num_init_children": 40, "max_pool": 1, "enable_pool_hba": "off", "sr_check_period": 0,
+            "health_check_period": 0, "load_balance_mode": "off", "log_min_messages": "error",
+            "pid_file_name": f"{folder}/pid", "logdir": folder,
+            "memory_cache_enabled": "on", "memqcache_method": "shmem", "memqcache_expire": 0,
+            "memqcache_oiddir": folder,
+        }
+        path = self.place.write(f"{stem}.conf", "".join(f"{key} = '{value}'\n" for key, value in settings.items()))
+        return [self.binary, "-n", "-f", path], self.place.user
+
+
 # Continues the table of USER, who carries no tenant.
 TENANCY = f"""tenant = "none"
 [users.{TENANT_USER}]
@@ -335,13 +369,14 @@ class Howdah(Proxy):
 
     def command(self, stem, case):
         workers = f"worker_threads = {self.workers}\n" if self.workers else ""
+        self.http_port = proc.free_port()
         path = self.place.write(f"{stem}.toml", f"""[listen]
 addresses = ["127.0.0.1:{self.port}"]
 auth_type = "{"scram-sha-256" if case.scram else "trust"}"
 max_client_conn = {MAX_CLIENTS}
 {workers}
 [http]
-address = "127.0.0.1:{proc.free_port()}"
+address = "127.0.0.1:{self.http_port}"
 [log]
 level = "warn"
 [pool]
@@ -356,6 +391,11 @@ user = "{USER}"
 [users.{SCRAM_USER if case.scram else USER}]
 {f'password = "{self.verifier}"' if case.scram else ""}
 {TENANCY if case.tenancy else ""}
+{"[cache]" if case.cache else ""}
 """)
         # Not as another user: the binary may lie where only its builder can read.
         return [os.path.abspath(self.binary), "run", "-c", path], None
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=10) as answer:
+            return answer.read().decode()

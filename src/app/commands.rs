@@ -42,6 +42,22 @@ pub(super) enum Sql {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Print what lets a database be followed for the cache ([cache.follow]): the publication, the role, and on demand
+    /// what tells of DDL; pipe it into psql, in each database.
+    Follow {
+        /// A configuration: its publication and user are taken.
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The publication [default: that of the configuration, else `howdah`].
+        #[arg(long, value_name = "NAME")]
+        publication: Option<String>,
+        /// The role that follows, which gets REPLICATION [default: the user in [cache.follow]].
+        #[arg(long, value_name = "NAME")]
+        role: Option<String>,
+        /// Make an event trigger that tells of DDL at once.
+        #[arg(long)]
+        ddl: bool,
+    },
 }
 
 /// What a configuration says about tenants, as far as this room needs it.
@@ -103,6 +119,10 @@ pub(super) fn sql(what: Sql) -> ExitCode {
             };
             known.and_then(|known| protect(&table, column.as_deref(), setting.as_deref(), signed, known))
         }
+        Sql::Follow { config, publication, role, ddl } => match config.as_deref().map(load).transpose() {
+            Ok(config) => follow(publication.as_deref(), role.as_deref(), config.as_ref(), ddl),
+            Err(code) => return code,
+        },
         Sql::Signature { config } => match load(&config) {
             Ok(config) => known(&config).and_then(signature),
             Err(code) => return code,
@@ -134,6 +154,21 @@ fn protect(
     let column = column.map_or_else(|| Ok(setting.column()), Identifier::parse)?;
     let tenant = if signed { Tenant::Signed } else { Tenant::Plain(setting) };
     Ok(ddl::protect(&table, &column, &tenant))
+}
+
+fn follow(
+    publication: Option<&str>,
+    role: Option<&str>,
+    config: Option<&Config>,
+    ddl: bool,
+) -> Result<String, String> {
+    let configured =
+        config.and_then(|config| Some(config.cache.as_ref()?.follow.clone())).unwrap_or_default();
+    let publication =
+        publication.map_or_else(|| Ok(Identifier::known(&configured.publication)), Identifier::parse)?;
+    let known = configured.user.as_deref().map(|user| Ok(Identifier::known(user)));
+    let role = role.map(Identifier::parse).or(known).transpose()?;
+    Ok(ddl::follow(&publication, role.as_ref(), ddl))
 }
 
 fn signature(known: Known) -> Result<String, String> {

@@ -14,14 +14,14 @@ use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
 use crate::cache::{Cache, Caching};
-use crate::config::{Config, Database, PoolMode, PoolSettings, User};
+use crate::config::{Config, Database, Follow, PoolMode, PoolSettings, User};
 use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
 use crate::net::NetError;
 use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
 use crate::observe::Metrics;
 use crate::pool::{Pool, PoolConfig, Registry};
-use crate::relay::{Router, Shared, Tenants};
+use crate::relay::{self, REPLICATION_STARTUP, Router, STARTUP, Shared, Source, Tenants};
 
 /// Connections of a pool that runs queries of resolvers.
 const OWN_POOL: usize = 2;
@@ -154,8 +154,51 @@ impl House {
     /// The pool for a client.
     pub(super) fn pool(&self, client: &LoggedIn) -> Arc<Pool> {
         self.keep_keys(client);
-        let key = key_of(client);
-        self.pools.pool(&key, || self.pool_config(&key, &client.database, &client.user))
+        self.pool_of(&key_of(client), &client.database, &client.user)
+    }
+
+    /// A pool that clients use. What it keeps answers of is followed from the first on.
+    fn pool_of(&self, key: &PoolKey, database: &Arc<Database>, user: &User) -> Arc<Pool> {
+        let pool = self.pools.pool(key, || self.pool_config(key, database, user));
+        if let Some(caching) = pool.caching() {
+            relay::follow(&self.shared, &caching.database, || {
+                let settings = caching.config.follow.clone();
+                let plain = self.follower(key, database, user, &settings);
+                let replication = ServerConfig { startup: owned(&REPLICATION_STARTUP), ..plain.clone() };
+                Source {
+                    cache: Arc::clone(&caching.database),
+                    settings,
+                    dbname: plain.dbname.clone(),
+                    plain: Arc::new(plain),
+                    replication: Arc::new(replication),
+                    pool: Arc::clone(&pool),
+                }
+            });
+        }
+        pool
+    }
+
+    /// How a connection of Howdah's own is made that follows a database: as whoever `[cache.follow]` names, else as
+    /// the pool's.
+    pub(super) fn follower(
+        &self,
+        key: &PoolKey,
+        database: &Database,
+        user: &User,
+        follow: &Follow,
+    ) -> ServerConfig {
+        let settings = self.config.pool_settings(database, user);
+        let mut server = self.server(key, database, user, &settings);
+        if let Some(user) = &follow.user {
+            server.user.clone_from(user);
+            server.credential = match &follow.password {
+                Some(password) => Credential::Password(password.clone()),
+                None if database.user.as_ref() == Some(user) => self.credential(database, user),
+                None => self.credential_of(user),
+            };
+        }
+        server.startup = owned(&STARTUP);
+        server
     }
 
     /// How the server connection for a replication connection is made, and `max_db_connections`. It has no pool:
@@ -234,6 +277,11 @@ impl House {
         if let Some(password) = &database.password {
             return Credential::Password(password.clone());
         }
+        self.credential_of(login)
+    }
+
+    /// What is configured for the user who logs in at the server.
+    fn credential_of(&self, login: &str) -> Credential {
         let Some((name, user)) = self.config.users.get_key_value(login) else { return Credential::None };
         match &user.password {
             None => Credential::None,
@@ -251,7 +299,7 @@ impl Router for House {
     fn pool(&self, database: &str, user: &Arc<User>) -> Option<Arc<Pool>> {
         let settings = self.config.database(database)?;
         let key = PoolKey { database: database.into(), user: Arc::clone(&user.name) };
-        Some(self.pools.pool(&key, || self.pool_config(&key, &settings, user)))
+        Some(self.pool_of(&key, &settings, user))
     }
 
     fn own_pool(&self, beside: &Pool, database: Option<&str>, user: &Arc<User>) -> Option<Arc<Pool>> {
@@ -297,6 +345,11 @@ impl crate::admin::Status for House {
 
 fn key_of(client: &LoggedIn) -> PoolKey {
     PoolKey { database: Arc::clone(&client.database_name), user: Arc::clone(&client.user.name) }
+}
+
+/// Settings for a startup message.
+fn owned(settings: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
 fn is_verifier(password: Option<&SecretString>) -> bool {

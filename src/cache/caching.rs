@@ -1,9 +1,11 @@
 //! What a pool has of the cache.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use super::database::Database;
 use super::key::Prefix;
+use super::rules::Rules;
 use super::store::Cache;
 use crate::config;
 
@@ -15,13 +17,22 @@ pub struct Caching {
     pub database: Arc<Database>,
     /// `[cache]`.
     pub config: Arc<config::Cache>,
+    /// Transactions of the pool's login are READ COMMITTED unless they say something else. False as long as nobody has
+    /// asked.
+    pub read_committed: AtomicBool,
+    rules: Rules,
 }
 
 impl Caching {
     /// For a server database, `host:port/dbname`, that clients call `name`.
     pub fn new(cache: &Arc<Cache>, id: &str, name: &str, config: &Arc<config::Cache>) -> Arc<Self> {
-        let _ = name;
-        Arc::new(Self { cache: Arc::clone(cache), database: cache.database(id), config: Arc::clone(config) })
+        Arc::new(Self {
+            cache: Arc::clone(cache),
+            database: cache.database(id),
+            config: Arc::clone(config),
+            read_committed: AtomicBool::new(false),
+            rules: Rules::new(config, name),
+        })
     }
 
     /// The beginning of all keys of the database.
@@ -31,14 +42,13 @@ impl Caching {
         prefix
     }
 
-    /// The rule for a prepared statement, which remembers it.
+    /// The rule for a text without a mark; `known` is where the text remembers it.
     pub fn rule_of(&self, text: &[u8], known: &OnceLock<Option<usize>>) -> Option<&config::CacheRule> {
-        let _ = (text, known);
-        None
+        self.rules.remembered(text, known)
     }
 
-    /// The rule for a text.
-    pub fn rule(&self, _text: &[u8], _standard_strings: bool) -> Option<&config::CacheRule> {
-        None
+    /// The rule for a text without a mark.
+    pub fn rule(&self, text: &[u8], standard_strings: bool) -> Option<&config::CacheRule> {
+        self.rules.find(text, standard_strings)
     }
 }

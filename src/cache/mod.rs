@@ -37,6 +37,7 @@ mod names;
 pub mod pgoutput;
 mod plan;
 mod routines;
+mod rules;
 mod shelf;
 mod store;
 mod sync;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,8 +39,6 @@ pub struct Plan {
     pub settings: Box<[Box<str>]>,
     /// The answer may change without a table being written that is known here; only its time ends it.
     pub by_ttl_only: bool,
-    /// Transactions of this login are READ COMMITTED unless they say otherwise.
-    pub read_committed: bool,
     /// What is read, as `schema.name`, for people.
     pub relations: Box<[Box<str>]>,
     /// The tick of the catalog that this was made from.
@@ -117,12 +116,25 @@ struct Begun {
     studying: HashSet<Key>,
 }
 
+/// What is known of what a database's functions write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// Not loaded yet, or not again since the catalog changed.
+    Unknown,
+    /// None of them writes.
+    Nothing,
+    /// Some do: [`Plans::routines`] has them.
+    Known,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     known: RwLock<HashMap<Key, Known>>,
     /// Locked before `known`.
     begun: Mutex<Begun>,
     routines: RwLock<Option<Arc<Routines>>>,
+    /// What is known of them, as [`Calls`]: asked for each statement.
+    calls: AtomicU8,
 }
 
 /// What is known of one database's texts. Forgotten when its catalog changes.
@@ -174,6 +186,16 @@ impl Plans {
         begun.studying.clear();
         self.0.known.write().clear();
         *self.0.routines.write() = None;
+        self.0.calls.store(Calls::Unknown as u8, Ordering::Release);
+    }
+
+    /// What is known of what functions write.
+    pub(super) fn calls(&self) -> Calls {
+        match self.0.calls.load(Ordering::Acquire) {
+            known if known == Calls::Known as u8 => Calls::Known,
+            nothing if nothing == Calls::Nothing as u8 => Calls::Nothing,
+            _ => Calls::Unknown,
+        }
     }
 
     /// What the database's functions write; `None` until the first text was studied.
@@ -230,6 +252,8 @@ impl Studying {
         let begun = self.plans.0.begun.lock();
         if begun.era == self.era {
             *self.plans.0.routines.write() = Some(Arc::clone(routines));
+            let calls = if routines.any_writes() { Calls::Known } else { Calls::Nothing };
+            self.plans.0.calls.store(calls as u8, Ordering::Release);
         }
     }
 

@@ -117,6 +117,11 @@ impl Routines {
         Self { by_name, triggers, incomplete }
     }
 
+    /// Some function writes.
+    pub(super) fn any_writes(&self) -> bool {
+        !self.by_name.is_empty()
+    }
+
     /// What the functions write that a text calls; `None` when it calls none that does, which most texts are told by
     /// without allocating. A name that is followed by a parenthesis counts as a call.
     /// `standard_strings` is the session's `standard_conforming_strings`.

@@ -93,6 +93,11 @@ impl ServerSession {
         self.keeping.as_ref().map_or(Some(true), |keeping| keeping.verified)
     }
 
+    /// Nothing is on its way that the client will see.
+    pub fn shows_nothing(&self) -> bool {
+        self.expect.iter().all(|entry| !entry.shown)
+    }
+
     /// Settings to ask for, once. Those of the client's tenant were set for the transaction.
     pub(super) fn to_verify(&mut self, client: &ClientSession) -> Vec<Box<str>> {
         let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.ready) else { return Vec::new() };

@@ -126,24 +126,25 @@ pub(super) fn class(first: Token<'_>, rest: &Lexer<'_>) -> Class {
     }
 }
 
-/// Whether a text is one BEGIN or START TRANSACTION that says READ ONLY, and no isolation level but READ COMMITTED.
-pub fn begins_read_only(text: &[u8], standard_strings: bool) -> bool {
+/// Whether a text is one BEGIN or START TRANSACTION that says READ ONLY, and no isolation level but READ COMMITTED;
+/// true if it says that.
+pub fn begins_read_only(text: &[u8], standard_strings: bool) -> Option<bool> {
     let mut lexer = Lexer::new(text, standard_strings);
     let first = lexer.find(|t| *t != Token::Symbol(b';'));
     if !first.is_some_and(|t| t.is("begin") || t.is("start")) {
-        return false;
+        return None;
     }
-    let (mut before, mut read_only, mut other) = (None, false, false);
+    let (mut before, mut read_only, mut committed, mut other) = (false, false, false, false);
     for token in lexer.by_ref().take_while(|t| *t != Token::Symbol(b';')) {
-        match before {
-            Some("read") if token.is("only") => read_only = true,
-            Some("read") if token.is("write") => read_only = false,
-            _ => {}
+        if before {
+            read_only = token.is("only") || read_only && !token.is("write");
+            committed |= token.is("committed");
         }
         other |= token.is("repeatable") || token.is("serializable") || token.is("uncommitted");
-        before = token.is("read").then_some("read");
+        before = token.is("read");
     }
-    read_only && !other && lexer.all(|t| t == Token::Symbol(b';'))
+    let alone = lexer.all(|t| t == Token::Symbol(b';'));
+    (read_only && !other && alone).then_some(committed)
 }
 
 /// Whether a text begins with this word.

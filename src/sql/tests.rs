@@ -6,6 +6,7 @@ use super::*;
 
 mod listen;
 mod marks;
+mod normal;
 mod reads;
 mod touched;
 mod writes;

@@ -102,7 +102,7 @@ impl Config {
 }
 
 /// The binary that the tests run: cargo's, or `HOWDAH_BIN`.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     std::env::var_os("HOWDAH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_howdah").into(), PathBuf::from)
 }
 

@@ -7,6 +7,7 @@
 //! - What cannot be looked at is an error of the whole run, never a silent pass.
 
 mod finding;
+mod follow;
 mod look;
 mod objects;
 mod policy;
@@ -26,7 +27,7 @@ use self::tables::Mark;
 use super::ddl::{Identifier, Setting, Tenant};
 use super::house::House;
 use crate::backend::{Connector, ServerConfig};
-use crate::config::{Config, TenantRule, User};
+use crate::config::{Config, Follow, FollowMode, TenantRule, User};
 use crate::ids::{BackendId, PoolKey};
 
 /// What is looked for.
@@ -45,6 +46,8 @@ struct Place {
     server: ServerConfig,
     /// Connections that all pools of this server may open; once for each server.
     wanted: Option<usize>,
+    /// How the connections are made that follow the database, if it is followed; once for each.
+    follower: Option<ServerConfig>,
 }
 
 /// Looks at everything that the configuration names.
@@ -66,7 +69,7 @@ pub(super) async fn examine(house: &House, order: &Order) -> Result<Report, Stri
             login: place.server.user.clone(),
             ..Checked::default()
         };
-        if let Err(error) = look_at(place, &mark, order, &mut checked).await {
+        if let Err(error) = look_at(place, &mark, order, follow_of(&house.config), &mut checked).await {
             checked.error = Some(error);
         }
         checked.findings.sort_by_key(|finding| finding.severity);
@@ -109,6 +112,8 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
         return Err("the configuration names no database but `*`: say which one with --database".to_owned());
     }
     let (mut places, mut seen, mut servers) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let follow = follow_of(config);
+    let mut followed = BTreeSet::new();
     for name in names {
         let Some(database) = config.database(&name) else {
             return Err(format!("the configuration has no database `{}`", name.escape_debug()));
@@ -122,7 +127,10 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
                 continue;
             }
             let wanted = servers.insert((host.clone(), port)).then(|| server::may_open(config, &host, port));
-            places.push(Place { database: Arc::clone(&name), server, wanted });
+            let follower = follow
+                .filter(|_| database.cache && followed.insert((host.clone(), port, server.dbname.clone())))
+                .map(|follow| house.follower(&key, &database, user, follow));
+            places.push(Place { database: Arc::clone(&name), server, wanted, follower });
         }
     }
     if places.is_empty() {
@@ -131,12 +139,28 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
     Ok(places)
 }
 
-async fn look_at(place: &Place, mark: &Mark, order: &Order, checked: &mut Checked) -> Result<(), String> {
+/// `[cache.follow]`, if it asks for replication.
+fn follow_of(config: &Config) -> Option<&Follow> {
+    let follow = &config.cache.as_ref()?.follow;
+    (follow.mode == FollowMode::Replication).then_some(follow)
+}
+
+async fn look_at(
+    place: &Place,
+    mark: &Mark,
+    order: &Order,
+    follow: Option<&Follow>,
+    checked: &mut Checked,
+) -> Result<(), String> {
     let backend = place.server.connect(BackendId(0), 0).await.map_err(|error| error.to_string())?;
     let (mut look, path) = Look::new(backend).await.map_err(|error| error.to_string())?;
     let looked = checks(&mut look, &path, place, mark, order, checked).await;
     look.close();
-    looked.map_err(|error| error.to_string())
+    looked.map_err(|error| error.to_string())?;
+    if let (Some(follower), Some(follow)) = (&place.follower, follow) {
+        follow::check(follower, follow, &mut checked.findings).await?;
+    }
+    Ok(())
 }
 
 async fn checks(

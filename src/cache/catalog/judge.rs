@@ -82,7 +82,10 @@ pub(super) fn function(function: &Function, policy: bool, volatile: bool) -> Res
         return Err(Why::never(Miss::Volatile, format!("{through} calls {name}(), which is VOLATILE")));
     }
     if function.built_in {
-        if &*function.volatility == "s" && tells_of_the_server(&function.name) {
+        // Whoever takes what is VOLATILE as it comes takes these as well, but not what is of his session.
+        let taken =
+            volatile && &*function.volatility == "v" && !matches!(&*function.name, "currval" | "lastval");
+        if &*function.volatility != "i" && !taken && tells_of_the_server(&function.name) {
             return Err(Why::never(
                 Miss::NotCacheable,
                 format!("it calls {name}(), which tells of the server"),

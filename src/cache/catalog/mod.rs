@@ -111,13 +111,11 @@ pub async fn study<A: Ask>(
         Some(publication) => by_ttl_only |= !is_followed(ask, &read, publication).await?,
         None => by_ttl_only |= !read.is_empty() && routines.any_trigger_may_write(),
     }
-    let isolation = rows(ask, questions::ISOLATION, &[]).await?;
     let marks = sources.values().map(|(schema, name)| database.table(schema, name)).collect();
     Ok(Plan {
         marks,
         settings: settings.into_iter().collect(),
         by_ttl_only,
-        read_committed: isolation.first().is_some_and(|row| is_true(row, 0)),
         relations: relations.values().map(|(schema, name)| format!("{schema}.{name}").into()).collect(),
         catalog: what.catalog(),
         shape: OnceLock::new(),

@@ -162,7 +162,3 @@ WHERE p.oid >= 16384 AND p.prokind IN ('f', 'p') AND CASE
 pub(super) const TRIGGERS: &str = "
 SELECT t.tgfoid, string_agg(t.tgrelid::text, ',') FROM pg_catalog.pg_trigger t
 WHERE (NOT t.tgisinternal OR t.tgparentid <> 0) AND t.tgenabled <> 'D' AND t.tgfoid >= 16384 GROUP BY t.tgfoid";
-
-/// Whether a transaction is READ COMMITTED unless it says otherwise.
-pub(super) const ISOLATION: &str =
-    "SELECT current_setting('default_transaction_isolation') = 'read committed'";

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::explain::Told;
 use super::fill::Fill;
 use super::key::Prefixed;
 use super::serve::{Asked, Found};
@@ -160,8 +159,8 @@ impl Session {
             }
             Said::Off => Err(Some(Miss::Off)),
             Said::Bad(why) => {
-                self.tell(Told::Bad(&why));
-                Err(Some(Miss::BadMark))
+                self.missed_because(caching, Miss::BadMark, Some(&why));
+                Err(None)
             }
         }
     }
@@ -195,6 +194,10 @@ impl Session {
                 }
                 Found::Pass(why) => {
                     self.missed(caching, why);
+                    entries.push(None);
+                }
+                Found::Told(why, detail) => {
+                    self.missed_because(caching, why, Some(&detail));
                     entries.push(None);
                 }
                 Found::Wait(waiting) => return self.wait_for(waiting),

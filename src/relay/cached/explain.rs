@@ -3,20 +3,9 @@
 use tokio::time::Instant;
 
 use super::{Session, Stage};
-use crate::cache::{Entry, Miss, Why};
+use crate::cache::{Entry, Miss};
 use crate::relay::buffer;
 use crate::wire::{self, back};
-
-/// What there is to tell.
-pub(super) enum Told<'a> {
-    Miss(Miss),
-    /// It never comes from memory: why.
-    Never(&'a Why),
-    /// Caching of the database is paused: why.
-    Paused(&'a str),
-    /// A mark cannot be read: why.
-    Bad(&'a str),
-}
 
 impl Session {
     fn explains(&self) -> bool {
@@ -31,18 +20,10 @@ impl Session {
         }
     }
 
-    /// A marked query goes to the server.
-    pub(super) fn tell(&mut self, what: Told<'_>) {
-        if !self.explains() {
-            return;
-        }
-        match what {
-            Told::Miss(why) => self.notice(&format!("cache: miss, {}", why.word()), None),
-            Told::Paused(why) => self.notice("cache: miss, paused", Some(why)),
-            Told::Never(why) => {
-                self.notice(&format!("cache: miss, {}", why.miss().word()), Some(&why.to_string()));
-            }
-            Told::Bad(why) => self.notice("cache: miss, bad_mark", Some(why)),
+    /// A marked query goes to the server: why, and what else there is to say about it.
+    pub(super) fn tell(&mut self, why: Miss, detail: Option<&str>) {
+        if self.explains() {
+            self.notice(&format!("cache: miss, {}", why.word()), detail);
         }
     }
 
@@ -51,7 +32,7 @@ impl Session {
         let at_rest = match &self.stage {
             Stage::Resting => true,
             Stage::Waiting(_) => false,
-            Stage::Leased(lease) => lease.session.is_quiet(),
+            Stage::Leased(lease) => lease.session.shows_nothing(),
         };
         if !at_rest {
             return;

@@ -2,23 +2,27 @@
 //!
 //! A text of theirs that is not marked ends that: a function in it could have set what a policy reads.
 
+use std::sync::atomic::Ordering;
+
 use super::{Answered, Session, Stage};
 use crate::session::Statement;
-use crate::sql;
+use crate::sql::{self, Class};
 use crate::wire::{self, Frame, PgError, Target, front};
 
 impl Session {
     /// Notes what a frame is to a transaction that reads.
     pub(super) fn note_reading(&mut self, head: Frame, rest: &[u8], answered: Answered) {
+        if answered != Answered::Not {
+            return;
+        }
         let reads = self.cached.as_ref().is_some_and(|cached| cached.reads_only);
         let body = rest.get(5..head.len.min(rest.len())).unwrap_or_default();
-        let standard = self.front.standard_strings();
         let begins = match head.tag {
-            _ if answered != Answered::Not => return,
-            front::QUERY => body.split_last().is_some_and(|(_, text)| sql::begins_read_only(text, standard)),
+            front::QUERY => body.split_last().is_some_and(|(_, text)| self.begins_reading(text)),
             front::BIND => {
                 let statement = wire::bind_head(body).and_then(|bind| self.front.settled(bind.statement));
-                statement.is_some_and(|statement| sql::begins_read_only(text_of(statement), standard))
+                let begin = statement.filter(|statement| statement.class == Class::Begin);
+                begin.is_some_and(|statement| self.begins_reading(text_of(statement)))
             }
             front::FUNCTION_CALL => false,
             _ => return,
@@ -33,6 +37,15 @@ impl Session {
         {
             cached.reads_only = false;
         }
+    }
+
+    /// A transaction for reading begins with this text, and each statement of it will see what was committed before it.
+    fn begins_reading(&self, text: &[u8]) -> bool {
+        let standard = self.front.standard_strings();
+        let Some(says_so) = sql::begins_read_only(text, standard) else { return false };
+        let of_session = self.front.settings().get("default_transaction_isolation");
+        let of_login = self.pool.caching().is_some_and(|c| c.read_committed.load(Ordering::Relaxed));
+        says_so || of_session.map_or(of_login, |level| level.eq_ignore_ascii_case("read committed"))
     }
 
     /// A query was answered here.

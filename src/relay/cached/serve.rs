@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::explain::Told;
 use super::fill::Fill;
 use super::key::Prefixed;
 use super::reading::text_of;
@@ -47,6 +46,8 @@ pub(super) enum Found {
     Fetch(Fill),
     /// The server is asked.
     Pass(Miss),
+    /// The same, and there is more to say about it.
+    Told(Miss, Box<str>),
     Wait(Box<Waiting>),
 }
 
@@ -159,6 +160,7 @@ impl Session {
             }
             Found::Fetch(fill) => self.fetch(vec![fill], vec![Some(Keep { number: 0, part: Part::Rows })]),
             Found::Pass(why) => self.missed(&caching, why),
+            Found::Told(why, detail) => self.missed_because(&caching, why, Some(&detail)),
             Found::Wait(waiting) => self.wait_for(waiting),
         }
     }
@@ -180,16 +182,20 @@ impl Session {
                 None
             }
             Said::Bad(why) => {
-                self.prefixed(caching).account.miss(Miss::BadMark);
-                self.tell(Told::Bad(&why));
+                self.missed_because(caching, Miss::BadMark, Some(&why));
                 None
             }
         }
     }
 
     pub(super) fn missed(&mut self, caching: &Caching, why: Miss) -> Answered {
+        self.missed_because(caching, why, None)
+    }
+
+    /// A marked query goes to the server; `detail` is for who wants to know why.
+    pub(super) fn missed_because(&mut self, caching: &Caching, why: Miss, detail: Option<&str>) -> Answered {
         self.prefixed(caching).account.miss(why);
-        self.tell(Told::Miss(why));
+        self.tell(why, detail);
         Answered::Not
     }
 
@@ -216,15 +222,11 @@ impl Session {
             return Found::Pass(Miss::Busy);
         }
         if let Some(why) = database.is_paused() {
-            self.tell(Told::Paused(why));
-            return Found::Pass(Miss::Paused);
+            return Found::Told(Miss::Paused, why.into());
         }
         let plan = match database.plans.get(&asked.plan) {
             Study::Keep(plan) => plan,
-            Study::Never(why) => {
-                self.tell(Told::Never(&why));
-                return Found::Pass(why.miss());
-            }
+            Study::Never(why) => return Found::Told(why.miss(), why.to_string().into()),
             Study::Learning => return Found::Pass(Miss::Learning),
             Study::Unknown => {
                 self.study(caching, asked.plan, &asked.core, asked.wish.volatile);
@@ -248,7 +250,7 @@ impl Session {
             Look::Lead(ticket) => {
                 let why = ticket.why();
                 prefixed.account.miss(why);
-                self.tell(Told::Miss(why));
+                self.tell(why, None);
                 Found::Fetch(Fill::answer(ticket, plan, asked, &caching.database))
             }
             Look::Wait(waiter) => Found::Wait(Waiting::new(waiter, caching.config.wait)),
@@ -284,8 +286,8 @@ impl Session {
         };
         let batch = match self.read_batch(&caching, &steps) {
             Ok(batch) => batch,
-            Err(Some(why)) if why != Miss::BadMark => return self.missed(&caching, why),
-            Err(_) => return Answered::Not,
+            Err(Some(why)) => return self.missed(&caching, why),
+            Err(None) => return Answered::Not,
         };
         let status = match self.turn_to_answer() {
             // Portals outlive the batch there.

@@ -1,6 +1,7 @@
 //! A text that is marked for the first time is studied, off the client's way.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::welcome::borrow;
@@ -13,6 +14,9 @@ use crate::session::Settings;
 
 /// How long a study may take, with the wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What transactions of the login are unless they say something else.
+const ISOLATION: &str = "SELECT pg_catalog.current_setting('default_transaction_isolation')";
 
 impl Session {
     /// Has a text studied, unless somebody does already.
@@ -70,6 +74,10 @@ async fn asked(
 ) -> Result<cache::Plan, Why> {
     let lease = borrow(want, Arc::new(Settings::default()), pool).await;
     let mut own = Own(lease.map_err(|error| Why::failed(error.message.to_string()))?);
+    if let Ok(rows) = own.ask(ISOLATION, &[]).await {
+        let level = rows.first().and_then(|row| row.first().cloned().flatten());
+        caching.read_committed.store(level.as_deref() == Some("read committed"), Ordering::Relaxed);
+    }
     let found = cache::study(&mut own, &caching.database, studying, question).await;
     own.give_back();
     found

@@ -141,7 +141,12 @@ fn of_server(row: Row<'_>, follow: &Follow, found: &mut Vec<Trouble>) {
     }
     if !row.is("replicates") {
         let problem = "has no REPLICATION: it cannot follow the database".to_owned();
-        let mend = format!("ALTER ROLE {} REPLICATION;", row.text("role"));
+        let mend = match follow.user {
+            Some(_) => format!("ALTER ROLE {} REPLICATION;", row.text("role")),
+            // Who replicates reads all rows: not a right for the role that applications use.
+            None => "CREATE ROLE howdah_follow LOGIN REPLICATION PASSWORD '…'; -- for [cache.follow] user"
+                .to_owned(),
+        };
         add(Weight::Warns, "follow-role", &role, problem, mend);
     }
     for (column, setting) in [("slots", "max_replication_slots"), ("senders", "max_wal_senders")] {

@@ -28,8 +28,8 @@ fn database_login_and_settings_are_in_the_key() {
         &[("user", "app"), ("database", &second.name)],
         &[("user", "app"), ("database", name), ("application_name", "x")],
         &[("user", "app"), ("database", name), ("TimeZone", "Asia/Tokyo")],
-        &[("user", "app"), ("database", name), ("options", "-c app.user=7")],
-        &[("user", "app"), ("database", name), ("options", "-c app.user=8")],
+        &[("user", "app"), ("database", name), ("options", "-c app.person=7")],
+        &[("user", "app"), ("database", name), ("options", "-c app.person=8")],
     ];
     for parameters in others {
         let mut other = with(&howdah, parameters);
@@ -38,7 +38,7 @@ fn database_login_and_settings_are_in_the_key() {
         warm(&mut other, &read);
     }
     // And settings that come later, until they are as before.
-    for set in ["SET app.user = '9'", "SET DateStyle = 'German'", "SET work_mem = '5MB'", "SET ROLE app"] {
+    for set in ["SET app.person = '9'", "SET DateStyle = 'German'", "SET work_mem = '5MB'", "SET ROLE app"] {
         first.query(set);
         let fate = ask(&mut first, &read).0;
         assert!(fate.starts_with("miss, "), "{set}: {fate}");

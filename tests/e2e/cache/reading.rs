@@ -1,8 +1,8 @@
 //! Transactions that only read are answered from memory too.
 
-use super::{ask, config, fates, login, marked, warm};
+use super::{CACHE, ask, config, fates, login, marked, warm};
 use crate::support::wire::{bind, describe_portal, execute, parse, query, sync, tags};
-use crate::support::{Cluster, Version};
+use crate::support::{Cluster, Config, Version};
 
 #[test]
 fn a_transaction_that_only_reads_is_answered_from_memory() {
@@ -58,5 +58,33 @@ fn a_transaction_that_only_reads_is_answered_from_memory() {
     assert_eq!(ask(&mut wire, &read), ("hit".into(), "1".into()));
     other.exchange(&[query("UPDATE t SET a = 5")]);
     assert_eq!(ask(&mut wire, &read).1, "5");
+    wire.query("COMMIT");
+}
+
+#[test]
+fn a_login_whose_transactions_see_one_moment_is_not_answered_in_them() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("cache_isolation");
+    database.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1); GRANT ALL ON t TO PUBLIC");
+    let name = &database.name;
+    database.query(&format!("ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"));
+    let howdah = Config::simple(2, &database).sections(CACHE).start();
+    let (mut wire, mut other) = (login(&howdah, &database), login(&howdah, &database));
+    let read = marked("SELECT a FROM t");
+    warm(&mut wire, &read);
+    wire.query("BEGIN READ ONLY");
+    assert_eq!(ask(&mut wire, &read), ("miss, transaction".into(), "1".into()));
+    other.query("UPDATE t SET a = 2");
+    assert_eq!(ask(&mut wire, &read), ("miss, transaction".into(), "1".into()));
+    wire.query("COMMIT");
+    assert_eq!(ask(&mut other, &read).1, "2", "what it saw was not kept");
+    wire.query("BEGIN READ ONLY ISOLATION LEVEL READ COMMITTED");
+    assert_eq!(warm(&mut other, &read), "2");
+    assert_eq!(ask(&mut wire, &read), ("hit".into(), "2".into()));
+    wire.query("COMMIT");
+    wire.query("SET default_transaction_isolation = 'read committed'");
+    warm(&mut wire, &read);
+    wire.query("BEGIN READ ONLY");
+    assert_eq!(ask(&mut wire, &read).0, "hit");
     wire.query("COMMIT");
 }

@@ -317,3 +317,31 @@ fn large_answers_pass_and_are_not_kept() {
     let near = marked("SELECT repeat('x', 60000) FROM t");
     assert_eq!(warm(&mut wire, &near).len(), 60_000);
 }
+
+#[test]
+fn a_rule_marks_for_applications_that_cannot() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("cache_rules");
+    database
+        .query("CREATE TABLE orders (a int); INSERT INTO orders VALUES (1); GRANT ALL ON orders TO PUBLIC");
+    let rules = "[[cache.rules]]\nmatch = \"SELECT count(*) FROM orders*\"\nttl = \"60s\"\n\
+                 [[cache.rules]]\nfingerprint = \"3320ae75c234bf53\"\nttl = \"60s\"\n";
+    let howdah = config(2, &database).sections(rules).start();
+    let mut wire = login(&howdah, &database);
+    for (sql, marked) in [
+        ("SELECT count(*) FROM orders", true),
+        ("select COUNT( * ) from orders where a = 1", true),
+        ("/* howdah.cache='off' */ SELECT count(*) FROM orders", false),
+        ("SELECT a FROM orders", false),
+        ("SELECT count(*), 1 FROM orders", false),
+    ] {
+        if marked {
+            warm(&mut wire, sql);
+        }
+        for _ in 0..3 {
+            let batch = [parse("", sql), bind("", "", &[]), describe_portal(""), execute("", 0), sync()];
+            assert_eq!(fates(&wire.exchange(&batch)) == ["hit"], marked, "{sql}");
+            assert_eq!(ask(&mut wire, sql).0 == "hit", marked, "{sql}");
+        }
+    }
+}

@@ -193,3 +193,49 @@ fn a_server_connection_that_is_lost_may_have_committed() {
     writer.read_to_end();
     assert_ne!(ask(&mut reader, &read).0, "hit");
 }
+
+#[test]
+fn functions_that_write_are_known_by_what_they_write() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("cache_functions");
+    database.query(
+        "CREATE TABLE t (a int); CREATE TABLE other (a int); GRANT ALL ON t, other TO PUBLIC;
+         CREATE FUNCTION plain() RETURNS void LANGUAGE sql AS 'INSERT INTO t VALUES (1)';
+         CREATE FUNCTION outer_one() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM plain(); RETURN 1; END $$;
+         CREATE FUNCTION elsewhere() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO other VALUES (1); RETURN 1; END $$;
+         CREATE FUNCTION hidden(name text) RETURNS int LANGUAGE plpgsql AS
+           $$ BEGIN EXECUTE 'INSERT INTO ' || name || ' VALUES (1)'; RETURN 1; END $$;
+         CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t';
+         CREATE PROCEDURE does() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (1); COMMIT; END $$;
+         CREATE PROCEDURE does_else() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO other VALUES (1); COMMIT; END $$;
+         CREATE FUNCTION copies() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN INSERT INTO t VALUES (NEW.a); RETURN NEW; END $$;
+         CREATE TABLE source (a int); GRANT ALL ON source TO PUBLIC;
+         CREATE TRIGGER copies AFTER INSERT ON source FOR EACH ROW EXECUTE FUNCTION copies()",
+    );
+    let howdah = config(3, &database).start();
+    let (mut reader, mut writer) = (login(&howdah, &database), login(&howdah, &database));
+    let read = marked("SELECT count(*) FROM t");
+    for (sql, ends) in [
+        ("SELECT plain()", true),
+        ("SELECT outer_one()", true),
+        ("SELECT hidden('t')", true),
+        ("CALL does()", true),
+        ("INSERT INTO source VALUES (1)", true),
+        ("SELECT elsewhere()", false),
+        ("SELECT reads()", false),
+        ("CALL does_else()", false),
+    ] {
+        for extended in [false, true] {
+            warm(&mut reader, &read);
+            if extended {
+                writer.exchange(&[parse("", sql), bind("", "", &[]), execute("", 0), sync()]);
+            } else {
+                writer.query(sql);
+            }
+            let (fate, count) = ask(&mut reader, &read);
+            assert_eq!(fate != "hit", ends, "{sql}: {fate}");
+            assert_eq!(count, database.value("SELECT count(*) FROM t"), "{sql}");
+        }
+    }
+}
