@@ -86,9 +86,8 @@ pub fn may_call(text: &[u8], matters: impl Fn(&str) -> bool) -> bool {
         let start = trimmed.iter().rposition(|b| !in_name(b)).map_or(0, |at| at + 1);
         let name = trimmed.get(start..).unwrap_or_default();
         match trimmed.last() {
-            None => false,
+            None | Some(b'\'') => false,
             Some(b'/' | b'"' | 0x0b | 0x0c) => true,
-            Some(b'\'') => false,
             // `1f(` is a number and a name to servers up to version 14; a dollar may end a string.
             _ if name.first().is_some_and(|b| b.is_ascii_digit() || *b == b'$') => true,
             _ if gap.iter().any(|b| matches!(b, b'\n' | b'\r')) => true,
