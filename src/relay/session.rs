@@ -154,6 +154,7 @@ impl Session {
                 self.continue_client()?;
             }
             if !blocked {
+                moved |= self.poll_stalled()?;
                 moved |= self.read_server(cx, scratch)?;
             }
             if !self.yielding {

@@ -165,6 +165,19 @@ impl ServerSession {
         keeping.ready = keeping.answers.iter().all(|kept| kept.done) && part == Part::Shape;
     }
 
+    /// An error of this SQLSTATE. One that has nothing to do with the question leaves it open.
+    pub(super) fn keep_failed(&mut self, sqlstate: &[u8]) {
+        let passing = [&b"57"[..], b"40", b"53", b"55", b"25", b"58"];
+        if passing.iter().any(|class| sqlstate.starts_with(class)) {
+            if let Some(keeping) = &mut self.keeping {
+                keeping.now = None;
+                keeping.answers.iter_mut().for_each(|kept| kept.done = false);
+            }
+        } else {
+            self.keep_nothing_of_this();
+        }
+    }
+
     /// Something comes from the server that is no part of an answer, and would not come again with it.
     pub(super) fn keep_nothing_of_this(&mut self) {
         if let Some(keeping) = &mut self.keeping {

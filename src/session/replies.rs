@@ -10,7 +10,7 @@ use super::server::{Action, ServerSession, Violation};
 use super::sql_prepared::SqlStatements;
 use super::statement::{Note, shape};
 use crate::sql::Leaves;
-use crate::wire::back;
+use crate::wire::{ErrorFields, back};
 
 impl ServerSession {
     /// Judges one message. `body` is whole for the types of [`needs_body`] (an `ErrorResponse`'s first
@@ -34,7 +34,9 @@ impl ServerSession {
                 return Ok(self.on_async(client, tag, body));
             }
             back::ERROR => {
-                self.keep_nothing_of_this();
+                if self.keeping.is_some() {
+                    self.keep_failed(ErrorFields::read(body).sqlstate);
+                }
                 self.write_failed();
                 return self.on_error(client, body);
             }

@@ -8,12 +8,14 @@ use super::serve::{Asked, Found};
 use super::unit::{Step, Values};
 use super::wish::{self, Said, Wish};
 use super::{Answered, Session};
-use crate::cache::{Caching, Entry, Key, Miss, Plan, Study};
+use crate::cache::{Caching, Entry, Miss, Plan, Study};
 use crate::relay::buffer;
 use crate::session::{Intern as _, Keep, Part, Statement};
 use crate::sql;
 use crate::wire::{self, back};
 
+/// Answers of one batch that are given from memory, in bytes; a single one may be larger.
+const MOST_GIVEN: usize = 4 << 20;
 /// Marks that are about the cache. Others say whom a text runs for.
 const OURS: [&str; 4] = ["cache", "stale", "tag", "cache_volatile"];
 
@@ -204,6 +206,10 @@ impl Session {
             }
         }
         let known = |(bound, entry): (&Bound<'_>, &Option<Arc<Entry>>)| !bound.executed || entry.is_some();
+        let bytes: usize = entries.iter().flatten().map(|entry| entry.body().len()).sum();
+        if entries.len() > 1 && bytes > MOST_GIVEN {
+            return Answered::Not; // a server sends it as fast as the client reads
+        }
         if shaped && batch.bound.iter().zip(&entries).all(known) {
             self.give(batch, steps, &shapes, &entries, status);
             self.answered_in(status);
@@ -212,15 +218,15 @@ impl Session {
         self.fetch_batch(batch, steps, shapes, fills)
     }
 
-    fn asked(&self, prefixed: &Prefixed, bound: &Bound<'_>) -> Asked {
+    fn asked<'b>(&self, prefixed: &Prefixed, bound: &'b Bound<'_>) -> Asked<'b> {
         let (text, types) = wire::c_string(&bound.statement.body).unwrap_or_default();
         let core = sql::core(text, self.front.standard_strings());
         Asked {
             key: prefixed.key(core, types, Some(&bound.values)),
-            plan: prefixed.plan(core, types, bound.wish.volatile),
-            wish: bound.wish.clone(),
+            wish: &bound.wish,
             columns: bound.described,
-            core: core.into(),
+            core,
+            types,
         }
     }
 }
@@ -241,12 +247,13 @@ impl Session {
         let rule = caching.rule_of(text, &statement.rule);
         let said = wish::said(statement.marks.as_deref(), own, rule, &caching.config);
         let (Said::Yes(wish), false) = (said, statement.bad_marks) else { return Shaped::Unknown };
-        let plan: Key = prefixed.plan(core, types, wish.volatile);
-        match caching.database.plans.get(&plan) {
+        let studied = prefixed.plan(core, types, wish.volatile, self.front.standard_strings());
+        match caching.database.plans.get(&studied.key) {
+            _ if !studied.exact => Shaped::Unknown,
             Study::Keep(plan) if plan.shape.get().is_some() => Shaped::Known(plan),
             Study::Keep(plan) => Shaped::Wanted(plan),
             Study::Unknown => {
-                self.study(caching, plan, core, wish.volatile);
+                self.study(caching, studied.key, core, wish.volatile);
                 Shaped::Unknown
             }
             Study::Learning | Study::Never(_) => Shaped::Unknown,

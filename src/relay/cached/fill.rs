@@ -36,15 +36,20 @@ pub(super) struct Fetched {
 }
 
 impl Fill {
-    pub(super) fn answer(ticket: Ticket, plan: Arc<Plan>, asked: Asked, database: &Arc<Database>) -> Self {
-        let head = asked.core.get(..HEAD).unwrap_or(&asked.core);
+    pub(super) fn answer(
+        ticket: Ticket,
+        plan: Arc<Plan>,
+        asked: &Asked<'_>,
+        database: &Arc<Database>,
+    ) -> Self {
+        let head = asked.core.get(..HEAD).unwrap_or(asked.core);
         Self::Answer(Box::new(Fetched {
             ticket,
             database: Arc::clone(database),
             plan,
             ttl: asked.wish.ttl,
             stale: asked.wish.stale,
-            tags: asked.wish.tags,
+            tags: asked.wish.tags.clone(),
             text: String::from_utf8_lossy(head).into(),
         }))
     }
@@ -158,10 +163,10 @@ impl Fetched {
         let now = Instant::now();
         if kept.too_big {
             ticket.give_up(GiveUp::TooBig, now);
-        } else if kept.unfit && kept.body.is_empty() || !kept.done && !kept.unfit {
-            drop(ticket); // it failed: another may have more luck
-        } else if kept.unfit || !verified {
+        } else if kept.unfit || kept.done && !verified {
             ticket.give_up(GiveUp::NotKept, now);
+        } else if !kept.done {
+            drop(ticket); // it was cut short: another may have more luck
         } else {
             let marks = if tags.is_empty() {
                 Arc::clone(&plan.marks)

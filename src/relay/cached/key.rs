@@ -7,6 +7,7 @@ use super::{Cached, Session};
 use crate::cache::{Account, Caching, Key, Prefix};
 use crate::pool::Pool;
 use crate::session::Settings;
+use crate::sql;
 
 /// What all keys of a session begin with, and what it was made from.
 #[derive(Debug)]
@@ -65,6 +66,14 @@ impl Session {
     }
 }
 
+/// What a text is studied as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Studied {
+    pub(super) key: Key,
+    /// No text that describes itself otherwise is studied as the same.
+    pub(super) exact: bool,
+}
+
 impl Prefixed {
     /// The name of an answer: of a text, the types that were given for its parameters, and what was bound.
     pub(super) fn key(&self, core: &[u8], types: &[u8], values: Option<&Values<'_>>) -> Key {
@@ -79,12 +88,16 @@ impl Prefixed {
         prefix.key()
     }
 
-    /// The name of a text that is studied.
-    pub(super) fn plan(&self, core: &[u8], types: &[u8], volatile: bool) -> Key {
+    /// The name under which a text is studied. Texts that differ in their constants alone read the same, unless the
+    /// constant is the name of a setting.
+    pub(super) fn plan(&self, core: &[u8], types: &[u8], volatile: bool, standard_strings: bool) -> Studied {
+        let settings = core.windows(7).any(|word| word.eq_ignore_ascii_case(b"setting"));
+        let normal = sql::normalise(core, standard_strings);
+        let plain = !normal.contains(&b'?');
         let mut prefix = self.plans;
-        prefix.part(core);
+        prefix.part(if settings { core } else { &normal });
         prefix.part(types);
-        prefix.count(u64::from(volatile));
-        prefix.key()
+        prefix.count(u64::from(volatile) | u64::from(standard_strings) << 1);
+        Studied { key: prefix.key(), exact: settings || plain || !sql::has_constants(core, standard_strings) }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Cached {
     reads_only: bool,
     /// A query in it was answered here: the server's unnamed portal is not what the client thinks.
     portal_gone: bool,
+    /// Too much waits for the client to be read: its next frame waits as well.
+    stalled: bool,
     /// What is fetched, by the number of its answer.
     fills: Vec<Fill>,
     /// What is kept of the replies to frames that go to the server next.

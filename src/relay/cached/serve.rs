@@ -14,9 +14,13 @@ use super::{Answered, MOST, Session, Stage};
 use crate::cache::{Caching, Entry, Key, Look, Miss, Need, Study};
 use crate::pool::Kind;
 use crate::relay::buffer;
+use crate::relay::session::End;
 use crate::session::{Keep, Part};
 use crate::sql::{self, Marks};
 use crate::wire::{self, Frame, front};
+
+/// As long as more waits to be read by a client, nothing more is given to it.
+const MOST_UNREAD: usize = 256 << 10;
 
 /// Whether it is a client's turn to be answered from memory.
 pub(super) enum Turn {
@@ -28,15 +32,14 @@ pub(super) enum Turn {
 }
 
 /// One Execute of a batch, or a simple query.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     pub(super) key: Key,
-    /// The name of its plan.
-    pub(super) plan: Key,
-    pub(super) wish: Wish,
+    pub(super) wish: &'a Wish,
     /// Its columns are part of the answer.
     pub(super) columns: bool,
-    /// The text without marks.
-    pub(super) core: Box<[u8]>,
+    /// The text without marks, and the types that were given for its parameters.
+    pub(super) core: &'a [u8],
+    pub(super) types: &'a [u8],
 }
 
 /// What is done about something that is asked for.
@@ -57,9 +60,26 @@ impl Session {
         if self.pool.caching().is_none() || self.is_fetching() {
             return Answered::Not;
         }
+        let begins = matches!(head.tag, front::QUERY | front::PARSE | front::BIND);
+        if begins
+            && self.out.bytes.len() > MOST_UNREAD
+            && let Some(cached) = &mut self.cached
+        {
+            cached.stalled = true;
+            return Answered::Wait;
+        }
         let answered = self.answer_frame(head, rest);
         self.note_reading(head, rest, answered);
         answered
+    }
+
+    /// Goes on with frames that waited for what was given before to be read. True if there were any.
+    pub(in crate::relay) fn poll_stalled(&mut self) -> Result<bool, End> {
+        let stalled = self.cached.as_mut().is_some_and(|cached| std::mem::take(&mut cached.stalled));
+        if stalled {
+            self.continue_client()?;
+        }
+        Ok(stalled)
     }
 
     fn answer_frame(&mut self, head: Frame, rest: &[u8]) -> Answered {
@@ -141,10 +161,10 @@ impl Session {
         let core = sql::core(text, standard);
         let asked = Asked {
             key: prefixed.key(core, &[0, 0], None),
-            plan: prefixed.plan(core, &[0, 0], wish.volatile),
-            wish,
+            wish: &wish,
             columns: true,
-            core: core.into(),
+            core,
+            types: &[0, 0],
         };
         match self.find(&caching, &prefixed, asked, status == b'I') {
             Found::Hit(entry) => {
@@ -204,7 +224,7 @@ impl Session {
         &mut self,
         caching: &Arc<Caching>,
         prefixed: &Arc<Prefixed>,
-        asked: Asked,
+        asked: Asked<'_>,
         wait: bool,
     ) -> Found {
         let cached = self.cached.get_or_insert_default();
@@ -224,12 +244,13 @@ impl Session {
         if let Some(why) = database.is_paused() {
             return Found::Told(Miss::Paused, why.into());
         }
-        let plan = match database.plans.get(&asked.plan) {
+        let name = prefixed.plan(asked.core, asked.types, asked.wish.volatile, self.front.standard_strings());
+        let plan = match database.plans.get(&name.key) {
             Study::Keep(plan) => plan,
             Study::Never(why) => return Found::Told(why.miss(), why.to_string().into()),
             Study::Learning => return Found::Pass(Miss::Learning),
             Study::Unknown => {
-                self.study(caching, asked.plan, &asked.core, asked.wish.volatile);
+                self.study(caching, name.key, asked.core, asked.wish.volatile);
                 return Found::Pass(Miss::Learning);
             }
         };
@@ -251,7 +272,7 @@ impl Session {
                 let why = ticket.why();
                 prefixed.account.miss(why);
                 self.tell(why, None);
-                Found::Fetch(Fill::answer(ticket, plan, asked, &caching.database))
+                Found::Fetch(Fill::answer(ticket, plan, &asked, &caching.database))
             }
             Look::Wait(waiter) => Found::Wait(Waiting::new(waiter, caching.config.wait)),
             Look::Alone(why) => Found::Pass(why),

@@ -55,6 +55,11 @@ impl Session {
         cached.waiting = None;
         self.handle.set_idle();
         self.continue_client()?;
+        if let Some(cached) = &mut self.cached {
+            // For that frame only, and it is gone if there was no more use for it.
+            cached.handed = None;
+            cached.alone = false;
+        }
         Ok(true)
     }
 }

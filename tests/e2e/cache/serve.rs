@@ -345,3 +345,60 @@ fn a_rule_marks_for_applications_that_cannot() {
         }
     }
 }
+
+#[test]
+fn a_text_is_studied_once_for_all_its_constants() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("cache_constants");
+    database.query(
+        "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(0, 99); GRANT ALL ON t TO PUBLIC",
+    );
+    let howdah = config(2, &database).start();
+    let mut wire = login(&howdah, &database);
+    warm(&mut wire, &marked("SELECT a FROM t WHERE a = 0"));
+    for n in 1..100 {
+        let read = marked(&format!("SELECT a FROM t WHERE a = {n}"));
+        assert_eq!(ask(&mut wire, &read), ("miss, new".into(), n.to_string()));
+        assert_eq!(ask(&mut wire, &read), ("hit".into(), n.to_string()));
+    }
+    // But the name of a setting is no constant like others, and a description is of one text alone.
+    for (setting, value) in [("app.one", "1"), ("app.two", "2")] {
+        wire.query(&format!("SET {setting} = '{value}'"));
+        assert_eq!(
+            warm(&mut wire, &marked(&format!("SELECT current_setting('{setting}') FROM t LIMIT 1"))),
+            value
+        );
+    }
+    let types = |wire: &mut Wire, sql: &str| {
+        let messages = wire.exchange(&[parse("", &marked(sql)), describe_statement(""), sync()]);
+        messages.iter().find(|m| m.tag == b'T').unwrap().body.clone()
+    };
+    for _ in 0..3 {
+        let (number, text) = (types(&mut wire, "SELECT 1 FROM t"), types(&mut wire, "SELECT 'x' FROM t"));
+        assert_ne!(number, text);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_given_more() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("cache_unread");
+    database.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1); GRANT ALL ON t TO PUBLIC");
+    let howdah = config(2, &database).start();
+    let mut wire = login(&howdah, &database);
+    let read = marked("SELECT repeat('x', 900000) FROM t");
+    assert_eq!(warm(&mut wire, &read).len(), 900_000);
+    let before = howdah.rss_kib();
+    // In one write each, so that Howdah has them all at once: by simple queries, and in one batch.
+    wire.exchange(&[parse("s", &read), sync()]);
+    let one = [bind("", "s", &[]), execute("", 0)].concat();
+    for frames in [vec![query(&read); 500], vec![one; 100].into_iter().chain([sync()]).collect::<Vec<_>>()] {
+        let readies = frames.iter().filter(|frame| matches!(frame[0], b'Q' | b'S')).count();
+        wire.send(&frames);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(howdah.rss_kib() < before + (32 << 10), "{before} {}", howdah.rss_kib());
+        let rows = wire.read_ready(readies).iter().filter(|m| m.tag == b'D').count();
+        assert_eq!(rows, if readies == 1 { 100 } else { 500 });
+    }
+}
