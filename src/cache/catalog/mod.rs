@@ -93,13 +93,12 @@ pub async fn study<A: Ask>(
         .map_err(|why| Why::never(Miss::NotCacheable, why.to_string()))?;
     let scope = Scope::new(question.path.as_deref(), question.role.as_deref())
         .ok_or_else(|| Why::never(Miss::NotCacheable, "the search_path cannot be read"))?;
-    let routines = match what.routines() {
-        Some(routines) => routines,
-        None => {
-            let routines = Arc::new(load_routines(ask).await?);
-            what.found_routines(&routines);
-            routines
-        }
+    let routines = if let Some(routines) = what.routines() {
+        routines
+    } else {
+        let routines = Arc::new(load_routines(ask).await?);
+        what.found_routines(&routines);
+        routines
     };
     let mut follow = Follow::new(ask, question.volatile);
     follow.query(&reads, &scope).await?;
