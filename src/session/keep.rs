@@ -99,7 +99,7 @@ impl ServerSession {
     }
 
     /// Settings to ask for, once. Those of the client's tenant were set for the transaction.
-    pub(super) fn to_verify(&mut self, client: &ClientSession) -> Vec<Box<str>> {
+    pub(super) fn take_unverified(&mut self, client: &ClientSession) -> Vec<Box<str>> {
         let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.ready) else { return Vec::new() };
         let mut names = std::mem::take(&mut keeping.verify);
         names.retain(|name| !client.locals().is_some_and(|(locals, _)| locals.has(name)));

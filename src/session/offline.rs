@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::client::{ClientSession, Mode};
+use super::duty::Duty;
 use super::server::is_reserved;
 use super::statement::{Named, Statement, shape};
 
@@ -10,7 +11,7 @@ impl ClientSession {
     /// True when this client's queries may be answered from elsewhere than the server connection that it has: it
     /// goes from one to the next, and has the tenant that it must have.
     pub fn may_be_answered(&self) -> bool {
-        let missing = self.duty.as_deref().is_some_and(|duty| duty.is_missing());
+        let missing = self.duty.as_deref().is_some_and(Duty::is_missing);
         self.mode != Mode::Exclusive && !self.is_skipping() && !missing
     }
 

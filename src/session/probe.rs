@@ -72,7 +72,7 @@ impl ServerSession {
     /// [`Self::is_tainted`] is true only if something is really left, and [`Self::held`] says what.
     pub fn probe(&mut self, client: &mut ClientSession, out: &mut Vec<u8>) -> bool {
         let look = self.look || self.held.any() && self.left.leaves.has(Leaves::ENDS);
-        let verify = if self.probe_failed { Vec::new() } else { self.to_verify(client) };
+        let verify = if self.probe_failed { Vec::new() } else { self.take_unverified(client) };
         if self.probe_failed || !(self.left.leaves.any() || look || !verify.is_empty()) {
             if !self.tainted {
                 self.left = Left::default(); // what failed or was local is over, and not the next client's

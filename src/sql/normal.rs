@@ -77,8 +77,9 @@ fn write(out: &mut Vec<u8>, last: Kind, token: Token<'_>) -> Kind {
         return kind;
     }
     let apart = match (last, kind) {
-        (Kind::Start | Kind::Joins, _) | (_, Kind::Comma | Kind::Closing | Kind::Joins) => false,
-        (Kind::Operator, Kind::Operator) => false,
+        (Kind::Start | Kind::Joins, _)
+        | (_, Kind::Comma | Kind::Closing | Kind::Joins)
+        | (Kind::Operator, Kind::Operator) => false,
         // No space behind the comma yet: the list may go on.
         (Kind::Comma, _) => !matches!(token, Token::Symbol(b';')),
         _ => true,

@@ -41,7 +41,7 @@ pub(super) struct Batch<'a> {
     described: Vec<Arc<Statement>>,
 }
 
-impl<'a> Batch<'a> {
+impl Batch<'_> {
     /// Nothing of it is left behind when it is over.
     pub(super) fn is_plain(&self) -> bool {
         self.bound.iter().all(|bound| bound.executed && matches!(bound.portal, b"" | b"\0"))
@@ -178,8 +178,9 @@ impl Session {
     ) -> Answered {
         let shapes: Vec<Shaped> =
             batch.described.iter().map(|statement| self.shape_of(caching, prefixed, statement)).collect();
-        let shaped = shapes.iter().all(|shape| matches!(shape, Shaped::Known(_)));
-        let wait = batch.bound.iter().filter(|bound| bound.executed).count() == 1 && shaped && status == b'I';
+        let all_shaped = shapes.iter().all(|shape| matches!(shape, Shaped::Known(_)));
+        let wait =
+            batch.bound.iter().filter(|bound| bound.executed).count() == 1 && all_shaped && status == b'I';
         let mut entries: Vec<Option<Arc<Entry>>> = Vec::new();
         let mut fills: Vec<(usize, Fill)> = Vec::new();
         for (at, bound) in batch.bound.iter().enumerate() {
@@ -188,7 +189,7 @@ impl Session {
                 continue;
             }
             let asked = self.asked(prefixed, bound);
-            match self.find(caching, prefixed, asked, wait) {
+            match self.find(caching, prefixed, &asked, wait) {
                 Found::Hit(entry) => entries.push(Some(entry)),
                 Found::Fetch(fill) => {
                     entries.push(None);
@@ -210,12 +211,12 @@ impl Session {
         if entries.len() > 1 && bytes > MOST_GIVEN {
             return self.pass_batch(steps); // a server sends it as fast as the client reads
         }
-        if shaped && batch.bound.iter().zip(&entries).all(known) {
+        if all_shaped && batch.bound.iter().zip(&entries).all(known) {
             self.give(batch, steps, &shapes, &entries, status);
             self.answered_in(status);
             return Answered::Bytes(len);
         }
-        self.fetch_batch(batch, steps, shapes, fills)
+        self.fetch_batch(batch, steps, &shapes, fills)
     }
 
     fn asked<'b>(&self, prefixed: &Prefixed, bound: &'b Bound<'_>) -> Asked<'b> {
@@ -266,7 +267,7 @@ impl Session {
         &mut self,
         batch: &Batch<'_>,
         steps: &[Step<'_>],
-        shapes: Vec<Shaped>,
+        shapes: &[Shaped],
         answers: Vec<(usize, Fill)>,
     ) -> Answered {
         let number = |at: usize| answers.iter().position(|(bound, _)| *bound == at);

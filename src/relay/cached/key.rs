@@ -43,7 +43,7 @@ impl Session {
         prefix.part(self.pool.key().database.as_bytes());
         let mut plans = prefix;
         plans.optional(self.front.search_path().map(str::as_bytes));
-        prefix.optional(name.as_deref().map(str::as_bytes));
+        prefix.optional(name.map(str::as_bytes));
         prefix.count(tenant);
         for pairs in [&mut self.front.local_settings() as &mut dyn Iterator<Item = _>, &mut settings.iter()] {
             for (name, value) in pairs {
@@ -55,7 +55,7 @@ impl Session {
         let fresh = Arc::new(Prefixed {
             prefix,
             plans,
-            account: caching.database.account(name.as_deref()),
+            account: caching.database.account(name),
             pool: Arc::clone(&self.pool),
             settings: Arc::clone(settings),
             locals: self.front.local_number(),

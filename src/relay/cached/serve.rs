@@ -166,7 +166,7 @@ impl Session {
             core,
             types: &[0, 0],
         };
-        match self.find(&caching, &prefixed, asked, status == b'I') {
+        match self.find(&caching, &prefixed, &asked, status == b'I') {
             Found::Hit(entry) => {
                 buffer::lend(&mut self.out.bytes);
                 self.hit(&entry);
@@ -226,7 +226,7 @@ impl Session {
         &mut self,
         caching: &Arc<Caching>,
         prefixed: &Arc<Prefixed>,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         wait: bool,
     ) -> Found {
         let cached = self.cached.get_or_insert_default();
@@ -257,19 +257,18 @@ impl Session {
         };
         let look = handed.map_or_else(|| database.look(asked.key, need, now), Look::Lead);
         match look {
-            Look::Hit(entry) => Found::Hit(entry),
             // Whoever asked for none that is so old asks for itself.
             Look::Stale(entry) if entry.age(now) > asked.wish.ttl + asked.wish.stale => {
                 Found::Pass(Miss::Expired)
             }
-            Look::Stale(entry) => Found::Hit(entry),
+            Look::Hit(entry) | Look::Stale(entry) => Found::Hit(entry),
             Look::Lead(ticket) => {
                 let why = ticket.why();
                 prefixed.account.miss(why);
                 self.tell(why, None);
-                Found::Fetch(Fill::answer(ticket, plan, &asked, &caching.database))
+                Found::Fetch(Fill::answer(ticket, plan, asked, &caching.database))
             }
-            Look::Wait(waiter) => Found::Wait(Waiting::new(waiter, caching.config.wait)),
+            Look::Wait(waiter) => Found::Wait(Box::new(Waiting::new(waiter, caching.config.wait))),
             Look::Alone(why) => Found::Pass(why),
             Look::Paused => Found::Pass(Miss::Paused),
         }

@@ -99,7 +99,7 @@ fn step(head: Frame, body: &[u8]) -> Option<Step<'_>> {
 pub(super) struct Values<'a> {
     formats: &'a [u8],
     count: u16,
-    values: &'a [u8],
+    bound: &'a [u8],
     results: &'a [u8],
 }
 
@@ -121,16 +121,16 @@ impl<'a> Values<'a> {
         for _ in 0..count {
             rest = value(rest)?.1;
         }
-        let values = values.get(..values.len() - rest.len())?;
+        let bound = values.get(..values.len() - rest.len())?;
         let (n, results) = counted(rest)?;
-        (results.len() == usize::from(n) * 2).then_some(Self { formats, count, values, results })
+        (results.len() == usize::from(n) * 2).then_some(Self { formats, count, bound, results })
     }
 
     /// Gives each thing that decides what is answered: of each parameter its format and its value, then the result's
     /// formats, where all in text is as none. Each is told from its neighbours by whoever takes it.
     pub(super) fn parts(&self, mut each: impl FnMut(&[u8])) {
         each(&self.count.to_be_bytes());
-        let mut rest = self.values;
+        let mut rest = self.bound;
         for n in 0..usize::from(self.count) {
             let place = if self.formats.len() == 2 { 0 } else { n * 2 };
             each(self.formats.get(place..place + 2).unwrap_or(&[0, 0]));
@@ -171,7 +171,9 @@ mod tests {
         let mut body = b"\0s\0".to_vec();
         let words = |body: &mut Vec<u8>, words: &[u16]| {
             body.extend_from_slice(&(words.len() as u16).to_be_bytes());
-            words.iter().for_each(|word| body.extend_from_slice(&word.to_be_bytes()));
+            for word in words {
+                body.extend_from_slice(&word.to_be_bytes());
+            }
         };
         words(&mut body, formats);
         body.extend_from_slice(&(values.len() as u16).to_be_bytes());

@@ -18,8 +18,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(waiter: Waiter, most: Duration) -> Box<Self> {
-        Box::new(Self { waiter, until: Box::pin(tokio::time::sleep(most)) })
+    pub(super) fn new(waiter: Waiter, most: Duration) -> Self {
+        Self { waiter, until: Box::pin(tokio::time::sleep(most)) }
     }
 }
 
