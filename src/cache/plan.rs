@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,6 +20,9 @@ const MOST: usize = 20_000;
 const OLD: Duration = Duration::from_secs(600);
 /// How long a study that failed is not tried again.
 const FAILED: Duration = Duration::from_secs(10);
+
+/// More descriptions than this are not remembered of texts that are studied as one.
+const MOST_SHAPES: usize = 100;
 
 /// What a Describe of a statement says, as whole messages.
 #[derive(Debug)]
@@ -43,8 +46,27 @@ pub struct Plan {
     pub relations: Box<[Box<str>]>,
     /// The tick of the catalog that this was made from.
     pub catalog: u64,
-    /// What a Describe answered, once one was seen.
-    pub shape: OnceLock<Shape>,
+    /// What Describes answered.
+    pub shapes: Shapes,
+}
+
+/// What Describes of texts answered that are studied as one: constants decide about types too.
+#[derive(Debug, Default)]
+pub struct Shapes(RwLock<HashMap<Key, Arc<Shape>>>);
+
+impl Shapes {
+    /// That of one of them.
+    pub fn get(&self, text: Key) -> Option<Arc<Shape>> {
+        self.0.read().get(&text).cloned()
+    }
+
+    /// Remembers one, if there are not too many.
+    pub fn put(&self, text: Key, shape: Shape) {
+        let mut shapes = self.0.write();
+        if shapes.len() < MOST_SHAPES {
+            shapes.insert(text, Arc::new(shape));
+        }
+    }
 }
 
 /// Why the answers to a text are not kept.
@@ -116,14 +138,25 @@ struct Begun {
     studying: HashSet<Key>,
 }
 
+/// What is known of what a database's functions write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// Not loaded yet, or not again since the catalog changed.
+    Unknown,
+    /// None of them writes.
+    Nothing,
+    /// Some do: [`Plans::routines`] has them.
+    Known,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     known: RwLock<HashMap<Key, Known>>,
     /// Locked before `known`.
     begun: Mutex<Begun>,
     routines: RwLock<Option<Arc<Routines>>>,
-    /// Some of them write: asked for each statement.
-    any_writes: AtomicBool,
+    /// What is known of them, as [`Calls`]: asked for each statement.
+    calls: AtomicU8,
 }
 
 /// What is known of one database's texts. Forgotten when its catalog changes.
@@ -175,12 +208,16 @@ impl Plans {
         begun.studying.clear();
         self.0.known.write().clear();
         *self.0.routines.write() = None;
-        self.0.any_writes.store(false, Ordering::Release);
+        self.0.calls.store(Calls::Unknown as u8, Ordering::Release);
     }
 
-    /// Whether any function is known to write.
-    pub(super) fn any_routine_writes(&self) -> bool {
-        self.0.any_writes.load(Ordering::Acquire)
+    /// What is known of what functions write.
+    pub(super) fn calls(&self) -> Calls {
+        match self.0.calls.load(Ordering::Acquire) {
+            known if known == Calls::Known as u8 => Calls::Known,
+            nothing if nothing == Calls::Nothing as u8 => Calls::Nothing,
+            _ => Calls::Unknown,
+        }
     }
 
     /// What the database's functions write; `None` until the first text was studied.
@@ -237,7 +274,8 @@ impl Studying {
         let begun = self.plans.0.begun.lock();
         if begun.era == self.era {
             *self.plans.0.routines.write() = Some(Arc::clone(routines));
-            self.plans.0.any_writes.store(routines.any_writes(), Ordering::Release);
+            let calls = if routines.any_writes() { Calls::Known } else { Calls::Nothing };
+            self.plans.0.calls.store(calls as u8, Ordering::Release);
         }
     }
 

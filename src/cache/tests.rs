@@ -7,6 +7,7 @@ mod interleavings;
 mod keys;
 mod lives;
 mod model;
+mod plans;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -74,6 +74,34 @@ pub fn calls(text: &[u8], standard_strings: bool) -> HashSet<Named> {
     found.calls
 }
 
+/// Whether a text may call a function of which `matters` says yes, given its name in lower case. A quick look, which
+/// may find calls in strings and comments, but misses none. It allocates nothing.
+pub fn may_call(text: &[u8], matters: impl Fn(&str) -> bool) -> bool {
+    memchr::memchr_iter(b'(', text).any(|at| {
+        let before = text.get(..at).unwrap_or_default();
+        let trimmed = before.trim_ascii_end();
+        // Behind a line break or a comment the name may stand further off.
+        let gap = before.get(trimmed.len()..).unwrap_or_default();
+        let in_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$' | 0x80..);
+        let start = trimmed.iter().rposition(|b| !in_name(b)).map_or(0, |at| at + 1);
+        let name = trimmed.get(start..).unwrap_or_default();
+        match trimmed.last() {
+            None | Some(b'\'') => false,
+            Some(b'/' | b'"' | 0x0b | 0x0c) => true,
+            // `1f(` is a number and a name to servers up to version 14; a dollar may end a string.
+            _ if name.first().is_some_and(|b| b.is_ascii_digit() || *b == b'$') => true,
+            _ if gap.iter().any(|b| matches!(b, b'\n' | b'\r')) => true,
+            _ => {
+                let mut folded = [0; 63];
+                let Some(folded) = folded.get_mut(..name.len()) else { return true };
+                folded.copy_from_slice(name);
+                folded.make_ascii_lowercase();
+                !name.is_empty() && std::str::from_utf8(folded).map_or(true, &matters)
+            }
+        }
+    })
+}
+
 /// The names with dots between them that begin with `token`, and whether a parenthesis follows; `None` for what is
 /// no name. An empty list is one that cannot be decoded.
 fn chain<'a>(token: Token<'a>, lexer: &mut Lexer<'a>) -> Option<(Vec<Box<str>>, bool)> {

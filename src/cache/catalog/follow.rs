@@ -59,9 +59,9 @@ impl<'a, A: Ask> Follow<'a, A> {
     /// Begins with what a query names, and goes on to the end.
     pub(super) async fn query(&mut self, reads: &Reads, scope: &Scope) -> Result<(), Why> {
         self.settings.extend(reads.settings.iter().cloned());
-        let named: Vec<&Named> = reads.relations.iter().collect();
-        let found = self.resolve(&named, scope).await?;
-        for (at, (schema, name)) in named.iter().enumerate() {
+        let wanted: Vec<&Named> = reads.relations.iter().collect();
+        let found = self.resolve(&wanted, scope).await?;
+        for (at, (schema, name)) in wanted.iter().enumerate() {
             if !found.iter().any(|(number, _)| *number == at + 1) {
                 let dot = if schema.is_some() { "." } else { "" };
                 let schema = schema.as_deref().unwrap_or_default();
@@ -83,8 +83,8 @@ impl<'a, A: Ask> Follow<'a, A> {
     /// One more round. False when there was nothing to do.
     async fn step(&mut self, scope: &Scope) -> Result<bool, Why> {
         if let Some((policy, of, names)) = self.mentioned.pop_front() {
-            let named: Vec<&Named> = names.relations.iter().collect();
-            let found = self.resolve(&named, &of).await?;
+            let wanted: Vec<&Named> = names.relations.iter().collect();
+            let found = self.resolve(&wanted, &of).await?;
             self.fresh.extend(found.into_iter().map(|(_, oid)| oid));
             self.functions(policy, &of, &names, &BTreeSet::new(), scope).await?;
             return Ok(true);
@@ -103,12 +103,12 @@ impl<'a, A: Ask> Follow<'a, A> {
     }
 
     /// The relations that these names lead to, with the number of the name from 1.
-    async fn resolve(&mut self, named: &[&Named], scope: &Scope) -> Result<Vec<(usize, u32)>, Why> {
-        if named.is_empty() {
+    async fn resolve(&mut self, wanted: &[&Named], scope: &Scope) -> Result<Vec<(usize, u32)>, Why> {
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let schemas = array(named.iter().map(|(schema, _)| schema.as_deref()));
-        let names = array(named.iter().map(|(_, name)| Some(&**name)));
+        let schemas = array(wanted.iter().map(|(schema, _)| schema.as_deref()));
+        let names = array(wanted.iter().map(|(_, name)| Some(&**name)));
         let values = [Some(&*schemas), Some(&*names), scope.path.as_deref(), scope.role.as_deref()];
         let rows = rows(self.ask, questions::RELATIONS, &values).await?;
         Ok(rows.iter().map(|row| (oid(row, 0) as usize, oid(row, 1))).collect())

@@ -12,14 +12,13 @@ mod questions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 pub use ask::{Ask, Rows};
 
 use super::counters::Miss;
 use super::database::Database;
 use super::names;
-use super::plan::{Plan, Studying, Why};
+use super::plan::{Plan, Shapes, Studying, Why};
 use super::routines::{Body, Routines};
 use crate::sql::{self, Reads};
 use ask::{array, is_true, oid, oid_array, oids, rows, text};
@@ -94,13 +93,12 @@ pub async fn study<A: Ask>(
         .map_err(|why| Why::never(Miss::NotCacheable, why.to_string()))?;
     let scope = Scope::new(question.path.as_deref(), question.role.as_deref())
         .ok_or_else(|| Why::never(Miss::NotCacheable, "the search_path cannot be read"))?;
-    let routines = match what.routines() {
-        Some(routines) => routines,
-        None => {
-            let routines = Arc::new(load_routines(ask).await?);
-            what.found_routines(&routines);
-            routines
-        }
+    let routines = if let Some(routines) = what.routines() {
+        routines
+    } else {
+        let routines = Arc::new(load_routines(ask).await?);
+        what.found_routines(&routines);
+        routines
     };
     let mut follow = Follow::new(ask, question.volatile);
     follow.query(&reads, &scope).await?;
@@ -118,7 +116,7 @@ pub async fn study<A: Ask>(
         by_ttl_only,
         relations: relations.values().map(|(schema, name)| format!("{schema}.{name}").into()).collect(),
         catalog: what.catalog(),
-        shape: OnceLock::new(),
+        shapes: Shapes::default(),
     })
 }
 

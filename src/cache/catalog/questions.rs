@@ -104,7 +104,8 @@ FROM (
 ) o(policy, text, class, oid)";
 
 /// `$1`: these relations and all from which writes come to them: partitioned and inherited parents, tables whose foreign
-/// keys cascade, views that can be written through, tables with rules.
+/// keys cascade, views (which of them can be written through is not asked: that looks into foreign servers), tables with
+/// rules.
 pub(super) const SOURCES: &str = "
 WITH RECURSIVE s(oid) AS (
   SELECT unnest($1::oid[])
@@ -119,7 +120,7 @@ WITH RECURSIVE s(oid) AS (
       JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid JOIN pg_catalog.pg_class v ON v.oid = w.ev_class
       WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
         AND d.refobjid = s.oid AND w.ev_class <> s.oid
-        AND (w.ev_type <> '1' OR (v.relkind = 'v' AND pg_relation_is_updatable(v.oid, true) & 28 <> 0))
+        AND (w.ev_type <> '1' OR v.relkind = 'v')
   ) x(oid)
 )
 SELECT c.oid, n.nspname, c.relname

@@ -225,7 +225,7 @@ fn lists_say_what_is_there() {
     ticket.store(answer("q"), about, house.now);
     house.keep("dead", &["d"]);
     house.database.invalidate_table(None, "d", Source::Write);
-    house.database.peek(house.key("q"), need, house.now).unwrap().hit();
+    house.database.peek(house.key("q"), need, house.now).unwrap().given(house.now);
     house.now += 4 * SECOND;
     let list = house.cache.list(10, house.now);
     let [info] = list.as_slice() else { panic!("{list:?}") };
@@ -243,8 +243,8 @@ fn hits_and_misses_are_counted_for_tenant_and_database() {
     let tenant = house.database.account(Some("acme"));
     house.keep("q", &["t"]);
     let Look::Hit(entry) = house.look("q") else { panic!() };
-    entry.hit();
-    entry.stale_hit();
+    entry.given(house.now);
+    entry.given(house.now + 1000 * SECOND);
     tenant.miss(Miss::Volatile);
     house.account.miss(Miss::New);
     let (all, its) = (&house.database.counters, &tenant.counters);

@@ -109,6 +109,7 @@ fn what_else_is_in_a_query() {
 #[test]
 fn what_is_not_kept() {
     let deep = |n: usize| format!("select {}1{}", "(".repeat(n), ")".repeat(n));
+    let subqueries = |n: usize| format!("{}1{}", "select (".repeat(n), ")".repeat(n));
     let nots = |n: usize| format!("select {} true", "not ".repeat(n));
     for (text, why) in [
         ("", "empty"),
@@ -137,7 +138,7 @@ fn what_is_not_kept() {
         ("select 'open", "parsed"),
         (&deep(10_000), "deep"),
         (&deep(30_000), "deep"),
-        (&deep(150), "parsed"),
+        (&subqueries(100), "parsed"),
         (&nots(15_000), "parsed"),
         (&format!("select 1{}", " + 1".repeat(15_000)), "parsed"),
         (&format!("select 1{}", " union select 1".repeat(4_000)), "parsed"),
@@ -154,7 +155,8 @@ fn what_is_not_kept() {
     assert!(reads(b"select 1\0", true).is_err());
     assert!(reads(b"select 'a\\'", false).is_err());
     assert!(reads(b"select 'a'", false).is_ok());
-    assert!(reads(deep(20).as_bytes(), true).is_ok());
+    assert!(reads(deep(150).as_bytes(), true).is_ok());
+    assert!(reads(subqueries(10).as_bytes(), true).is_ok());
     assert!(reads(format!("select 1 in ({})", vec!["1"; 5_000].join(",")).as_bytes(), true).is_ok());
     assert!(reads(format!("select true{}", " and true".repeat(5_000)).as_bytes(), true).is_ok());
 }
@@ -195,7 +197,39 @@ fn names_in_bodies() {
     assert!(called.contains(&(None, "add_order".into())) && called.contains(&(None, "F".into())));
 }
 
+#[test]
+fn calls_are_found_by_a_quick_look() {
+    for (text, found) in [
+        ("select f(1)", true),
+        ("select F (1)", true),
+        ("select s.f(1)", true),
+        ("select \"f\"(1)", true),
+        ("select f/* x */(1)", true),
+        ("select f -- x\n(1)", true),
+        ("select U&\"f\" uescape '!' (1)", false), // no call, but a mistake
+        ("select g(1) in (2)", false),
+        ("select f", false),
+        ("(select 1)", false),
+        ("select ef(1), f_(1)", false),
+        ("select 'f'(1)", false),
+        ("", false),
+    ] {
+        assert_eq!(may_call(text.as_bytes(), |name| name == "f"), found, "{text}");
+    }
+    assert!(may_call(format!("select {}(1)", "f".repeat(70)).as_bytes(), |_| false));
+}
+
 proptest! {
+    #[test]
+    fn what_is_called_is_seen_by_a_quick_look(words in prop::collection::vec(prop::sample::select(vec![
+        "f", "F", "g", "\"f\"", "(", ")", " ", "\n", "/* c */", "-- c\n", ".", "'s'", "1", "U&\"f\"",
+    ]), 0..12)) {
+        let text = words.concat();
+        if calls(text.as_bytes(), true).iter().any(|(_, name)| **name == *"f") {
+            prop_assert!(may_call(text.as_bytes(), |name| name == "f"), "{text}");
+        }
+    }
+
     #[test]
     fn any_bytes_are_read(text in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = mentions(&text);

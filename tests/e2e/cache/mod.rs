@@ -5,6 +5,7 @@ mod reading;
 mod serve;
 mod shown;
 mod soak;
+mod study;
 mod tenants;
 mod waiting;
 mod writes;
