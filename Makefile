@@ -1,7 +1,8 @@
 # make demo    a Postgres with sample tenants, and Howdah in front of it; Ctrl-C ends both
 # make test    everything CI checks
 # make bench   Howdah against HAProxy and PgBouncer, a table of figures
-# make soak    100,000 random sessions, each on Postgres and through Howdah, compared message by message
+# make soak    100,000 random sessions, each on Postgres and through Howdah, compared message by message; then half
+#              an hour of marked reads beside writes of every kind: reads older than promised must be 0
 # make storm   a million transactions of a thousand tenants with everything going wrong: rows of others must be 0
 
 SHELL := /bin/bash
@@ -40,6 +41,7 @@ unit:
 	then $(CARGO) nextest run --lib --bins --no-tests=pass; \
 	else $(CARGO) test --lib --bins; fi
 	$(CARGO) test --quiet --test cli
+	$(CARGO) test --quiet --test memory
 	$(CARGO) test --quiet --doc
 
 # One process, so that its tests share one cluster of each version. Few threads: each test is many
@@ -64,6 +66,8 @@ storm: deps release
 soak: deps release
 	HOWDAH_BIN=$(abspath $(TARGET))/release/howdah HOWDAH_SOAK=$(or $(HOWDAH_SOAK),100000) \
 		$(CARGO) test --test e2e sessions::random_sessions_are_the_same_through -- --nocapture --test-threads=1
+	HOWDAH_BIN=$(abspath $(TARGET))/release/howdah HOWDAH_CACHE_SOAK=$(or $(HOWDAH_CACHE_SOAK),1800) \
+		$(CARGO) test --test e2e cache::soak -- --nocapture
 
 clean:
 	$(CARGO) clean

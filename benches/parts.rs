@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use howdah::cache::{About, Answer, Cache, Limits, Look, Need, Source, Stored};
 use howdah::pool::queue::Queue;
 use howdah::pool::{Interner, Places, Share};
 use howdah::session::{ClientSession, Mode, ServerSession};
-use howdah::sql::{marks, touched, traits};
+use howdah::sql::{Writes, marks, touched, traits};
 use howdah::wire::{self, Side, header};
+use tokio::time::Instant;
 
 const SELECT: &[u8] = b"SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
 
@@ -128,5 +130,66 @@ fn turns(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, lexer, frames, transactions, turns);
+/// A hit: the key of a statement in a session whose beginning is known, the look, and the end of a miss.
+fn cache(c: &mut Criterion) {
+    let limits = Limits { max_memory: 256 << 20, max_entry: 1 << 20, tenant_share: 0.5, jitter: 0.1 };
+    let cache = Cache::new(limits);
+    let database = cache.database("localhost:5432/shop");
+    let account = database.account(Some("acme"));
+    let now = Instant::now();
+    let need = Need { account: &account, columns: true, floor: 0, max_age: Duration::MAX, wait: true };
+    let mut session = cache.prefix();
+    for part in [b"localhost:5432/shop", b"application        ", b"acme               "] {
+        session.part(part);
+    }
+    let key = |n: u64| {
+        let mut key = session;
+        key.part(TYPICAL);
+        key.count(n);
+        key.key()
+    };
+    let tables = [database.table("public", "orders"), database.table("public", "items")];
+    let marks: Arc<[_]> = tables.into_iter().collect();
+    let text: Arc<str> = "SELECT".into();
+    let store = |n: u64| {
+        let Look::Lead(ticket) = database.look(key(n), need, now) else { panic!("not new") };
+        let answer = Answer { columns: Some(vec![b'T'; 60]), body: vec![b'D'; 200], rows: 1 };
+        let about = About {
+            marks: Arc::clone(&marks),
+            ttl: Duration::from_secs(3600),
+            stale: Duration::ZERO,
+            by_ttl_only: false,
+            catalog: 0,
+            text: Arc::clone(&text),
+        };
+        ticket.store(answer, about, now)
+    };
+    (0..100_000).for_each(|n| assert_eq!(store(n), Stored::Kept));
+    c.bench_function("a key of a SELECT of 110 bytes", |b| b.iter(|| black_box(key(black_box(7)))));
+    let one = key(7);
+    c.bench_function("look up what is kept, always the same", |b| {
+        b.iter(|| assert!(matches!(black_box(database.look(one, need, now)), Look::Hit(_))));
+    });
+    let keys: Vec<_> = (0..100_000).map(key).collect();
+    let mut n = 0;
+    c.bench_function("look up what is kept, one of 100,000", |b| {
+        b.iter(|| {
+            n = (n + 7919) % keys.len();
+            assert!(matches!(black_box(database.look(keys[n], need, now)), Look::Hit(_)));
+        });
+    });
+    let mut n = 100_000;
+    c.bench_function("miss, and keep an answer of 260 bytes", |b| {
+        b.iter(|| {
+            n += 1;
+            assert_eq!(store(n), Stored::Kept);
+        });
+    });
+    let writes = Writes { tables: vec![(None, "orders".into())], ..Writes::default() };
+    c.bench_function("tell of a write to a table that is kept", |b| {
+        b.iter(|| database.written(black_box(&writes), Some("\"$user\", public"), Source::Write));
+    });
+}
+
+criterion_group!(benches, lexer, frames, transactions, turns, cache);
 criterion_main!(benches);

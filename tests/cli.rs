@@ -68,6 +68,19 @@ fn a_password_becomes_a_verifier() {
 }
 
 #[test]
+fn a_query_has_a_fingerprint() {
+    let print =
+        |query: &str| text(&howdah().args(["sql", "fingerprint", query]).output().unwrap().stdout).to_owned();
+    let first = print("SELECT count(*) FROM orders WHERE id IN (1, 2)");
+    let (digits, normal) = first.split_once(' ').unwrap();
+    assert_eq!((digits.len(), u64::from_str_radix(digits, 16).is_ok()), (16, true), "{first}");
+    assert!(normal.starts_with("select count"), "{first}");
+    // Whatever the constants, comments and spaces are.
+    assert_eq!(print("/* x */ select  COUNT(*) from orders where id in (7);"), first);
+    assert_ne!(print("SELECT count(*) FROM items WHERE id IN (1, 2)"), first);
+}
+
+#[test]
 fn a_port_that_is_taken_is_exit_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let dir = tempfile::tempdir().unwrap();

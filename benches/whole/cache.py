@@ -103,11 +103,10 @@ class Wanted(CacheCase):
         self.script = self.write("cache-slow.sql", SLOW)
         # Its text is known from then on.
         self.load(target, self.script, "simple", 1, 4)
-        time.sleep(1.5)
 
     def scans(self):
-        """The server's processes tell of their scans when they rest, after a second at the latest."""
-        time.sleep(3)
+        """The server's processes that rest tell of their scans after ten seconds at the latest."""
+        time.sleep(11)
         return int(self.server.ask(DATABASE, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'counted'"))
 
     def sample(self, target):

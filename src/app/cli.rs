@@ -64,7 +64,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print SQL that puts tables under row-level security or installs signed tenants; runs nothing.
+    /// Print SQL that puts tables under row-level security, installs signed tenants or lets a database be followed, or
+    /// the fingerprint of a query; runs nothing.
     Sql {
         #[command(subcommand)]
         what: Sql,

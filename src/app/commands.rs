@@ -58,6 +58,11 @@ pub(super) enum Sql {
         #[arg(long)]
         ddl: bool,
     },
+    /// Print the fingerprint of a query, for [[cache.rules]], and behind it the normalised text that it stands for.
+    Fingerprint {
+        /// The query.
+        text: String,
+    },
 }
 
 /// What a configuration says about tenants, as far as this room needs it.
@@ -123,6 +128,11 @@ pub(super) fn sql(what: Sql) -> ExitCode {
             Ok(config) => follow(publication.as_deref(), role.as_deref(), config.as_ref(), ddl),
             Err(code) => return code,
         },
+        Sql::Fingerprint { text } => {
+            let normal = crate::sql::normalise(text.as_bytes(), true);
+            let print = crate::sql::fingerprint(&normal);
+            Ok(format!("{print:016x} {}\n", String::from_utf8_lossy(&normal)))
+        }
         Sql::Signature { config } => match load(&config) {
             Ok(config) => known(&config).and_then(signature),
             Err(code) => return code,

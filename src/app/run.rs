@@ -203,8 +203,10 @@ async fn keep_house(house: Arc<House>) {
         if let Some(tenants) = house.shared.tenants.as_ref().filter(|_| n % FORGETTING == 0) {
             tenants.tick();
         }
-        if let Some(cache) = house.cache.as_ref().filter(|_| n % SWEEPING == 0) {
-            cache.sweep(tokio::time::Instant::now());
+        if let Some(cache) = house.cache.clone().filter(|_| n % SWEEPING == 0) {
+            // It looks at every entry: not on a worker, whose clients would wait.
+            let sweep = move || cache.sweep(tokio::time::Instant::now());
+            std::mem::drop(tokio::task::spawn_blocking(sweep));
         }
         for pool in house.pools.all() {
             pool.tick(0);

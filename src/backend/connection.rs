@@ -16,7 +16,7 @@ use super::cancel::CancelTarget;
 use crate::cache::{Database, Source};
 use crate::ids::BackendId;
 use crate::net::Stream;
-use crate::session::{Action, ClientSession, ServerSession};
+use crate::session::{Action, ClientSession, ServerSession, Written};
 use crate::wire::{self, Parameters, PgError, Side, front};
 
 /// The most of a message that is kept until it is whole: an `ErrorResponse` longer than this is judged by
@@ -24,6 +24,17 @@ use crate::wire::{self, Parameters, PgError, Side, front};
 const MAX_CARRY: usize = 64 << 10;
 /// A buffer that grew beyond this is given back when the connection rests.
 const KEEP: usize = 64 << 10;
+
+/// When what was lost is told to the cache again: a server that has not noticed yet may commit it until then.
+const LATER: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+
+fn tell(cache: &Database, written: &[Written]) {
+    for one in written {
+        let source = if one.writes.catalog { Source::Ddl } else { Source::Write };
+        cache.written(&one.writes, one.path.as_deref(), source);
+    }
+}
 
 /// Why a server connection is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,16 +240,23 @@ impl Backend {
     pub fn set_broken(&mut self) {
         self.broken = true;
         self.session.lose_written();
-        self.tell_cache();
+        self.tell_cache(true);
     }
 
     /// What was committed ends what was kept of it, before anybody hears of the commit.
-    fn tell_cache(&mut self) {
+    /// `lost`: nobody knows whether it was, or is going to be: the server may see to the end of what it was asked.
+    fn tell_cache(&mut self, lost: bool) {
         let written = self.session.take_written();
-        let Some(cache) = &self.cache else { return };
-        for one in written {
-            let source = if one.writes.catalog { Source::Ddl } else { Source::Write };
-            cache.written(&one.writes, one.path.as_deref(), source);
+        let Some(cache) = self.cache.as_ref().filter(|_| !written.is_empty()) else { return };
+        tell(cache, &written);
+        if lost && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let cache = Arc::clone(cache);
+            runtime.spawn(async move {
+                for wait in LATER {
+                    tokio::time::sleep(wait).await;
+                    tell(&cache, &written);
+                }
+            });
         }
     }
 
@@ -329,7 +347,7 @@ impl Backend {
         if fed.is_err() {
             self.set_broken();
         } else if self.session.has_written() {
-            self.tell_cache();
+            self.tell_cache(false);
         }
         fed
     }

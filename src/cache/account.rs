@@ -75,21 +75,21 @@ impl Account {
         self.whole.generation() <= tick && self.mark.generation() <= tick
     }
 
-    /// Notes a new entry, and takes the oldest ones from the shelf until the rest is within the share.
-    pub(super) fn stored(&self, entry: &Entry, share: u64, shelf: &Shelf) {
+    /// Notes a new entry, and takes the oldest ones from the shelf until the rest has at most so many bytes.
+    pub(super) fn stored(&self, entry: &Entry, most: u64, entries: &Shelf) {
         let mut order = self.order.lock();
         order.push_back((entry.key(), entry.number()));
         // Many of them may have gone by other ways. Looked through only when the list has doubled, so that
         // each is looked at once on average.
         if order.len() as u64 > self.counters.entries.get().saturating_mul(2).saturating_add(64) {
-            order.retain(|(key, number)| shelf.peek(*key).is_some_and(|entry| entry.number() == *number));
+            order.retain(|(key, number)| entries.peek(*key).is_some_and(|entry| entry.number() == *number));
         }
-        let mut excess = self.counters.bytes.get().saturating_sub(share);
+        let mut excess = self.counters.bytes.get().saturating_sub(most);
         // What is taken off is dropped without the lock.
         let mut gone = Vec::new();
         while excess > 0 {
             let Some((key, number)) = order.pop_front() else { break };
-            if let Some(entry) = shelf.remove_if(key, |entry| entry.number() == number) {
+            if let Some(entry) = entries.remove_if(key, |entry| entry.number() == number) {
                 excess = excess.saturating_sub(entry.weight());
                 self.each(|counters| counters.evictions.up());
                 gone.push(entry);

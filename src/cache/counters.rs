@@ -31,11 +31,6 @@ impl Counter {
     pub fn sub(&self, by: u64) {
         self.0.fetch_sub(by, Ordering::Relaxed);
     }
-
-    /// So many from now on.
-    pub fn set(&self, to: u64) {
-        self.0.store(to, Ordering::Relaxed);
-    }
 }
 
 /// Why an answer did not come from memory.
@@ -173,8 +168,6 @@ pub struct Counters {
     pub entries: Counter,
     /// Of these, entries that no write ends, because what they are read from cannot be known.
     pub ttl_only: Counter,
-    /// How far the stream of changes is behind, in microseconds. (For the database only, if it is followed.)
-    pub lag: Counter,
 }
 
 impl Counters {

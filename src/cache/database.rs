@@ -181,7 +181,8 @@ impl Database {
             return Found::Nothing(Miss::New);
         }
         if let State::Dead(why) = entry.state(now) {
-            return Found::Nothing(why); // it lies there until the next one takes its place, or it is swept
+            // It lies there until a new one takes its place or it is swept: the next who looks is told why, too.
+            return Found::Nothing(why);
         }
         if entry.started() < need.floor {
             return Found::Nothing(Miss::OwnWrite);

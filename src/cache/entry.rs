@@ -156,15 +156,14 @@ impl Entry {
     }
 
     /// Counts that it was served.
-    pub fn hit(&self) {
+    pub fn given(&self, now: Instant) {
         self.hits.up();
-        self.account.each(|counters| counters.hits.up());
-    }
-
-    /// Counts that it was served although its time was up.
-    pub fn stale_hit(&self) {
-        self.hit();
-        self.account.each(|counters| counters.stale_hits.up());
+        self.account.each(|counters| {
+            counters.hits.up();
+            if now >= self.fresh_until {
+                counters.stale_hits.up();
+            }
+        });
     }
 
     /// Whether nothing that it was read from was written since.

@@ -82,15 +82,13 @@ impl Seat {
 
     fn poll(&self, waker: &Waker) -> Poll<Told> {
         let mut state = self.0.lock();
-        match state.told.take() {
-            Some(told) => Poll::Ready(told),
-            None => {
-                if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                    state.waker = Some(waker.clone());
-                }
-                Poll::Pending
-            }
+        if let Some(told) = state.told.take() {
+            return Poll::Ready(told);
         }
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        Poll::Pending
     }
 
     /// What was told and not heard.

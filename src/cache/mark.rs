@@ -63,13 +63,28 @@ impl fmt::Debug for Mark {
 /// The tables of one name.
 type Namesakes = Vec<(Box<str>, Arc<Mark>)>;
 
+#[derive(Default)]
+struct Tags {
+    marks: HashMap<Box<str>, Arc<Mark>>,
+    /// There was no room left. Until the next sweep nobody looks for some again.
+    full: bool,
+}
+
+impl Tags {
+    fn sweep(&mut self) {
+        self.marks.retain(|_, mark| Arc::strong_count(mark) > 1);
+        // With little room, the next ones would go through all of them again.
+        self.full = self.marks.len() > MAX_TAGS / 4 * 3;
+    }
+}
+
 /// All marks of one database that somebody uses. A mark is made when it is first asked for; one that nobody
 /// holds any more is swept.
 pub(super) struct Marks {
     clock: Arc<Clock>,
     pub(super) whole: Arc<Mark>,
     tables: RwLock<HashMap<Box<str>, Namesakes>>,
-    tags: RwLock<HashMap<Box<str>, Arc<Mark>>>,
+    tags: RwLock<Tags>,
     /// Stands for every tag that found no room.
     crowd: Arc<Mark>,
 }
@@ -80,7 +95,7 @@ impl Marks {
             clock,
             whole: Mark::new("*", 0),
             tables: RwLock::new(HashMap::new()),
-            tags: RwLock::new(HashMap::new()),
+            tags: RwLock::new(Tags::default()),
             crowd: Mark::new("tags", 0),
         }
     }
@@ -104,21 +119,21 @@ impl Marks {
     }
 
     pub(super) fn tag(&self, tag: &str) -> Arc<Mark> {
-        if let Some(mark) = self.tags.read().get(tag) {
+        if let Some(mark) = self.tags.read().marks.get(tag) {
             return Arc::clone(mark);
         }
         let mut tags = self.tags.write();
-        if tags.len() >= MAX_TAGS {
-            tags.retain(|_, mark| Arc::strong_count(mark) > 1);
+        if tags.marks.len() >= MAX_TAGS && !tags.full {
+            tags.sweep();
         }
-        if let Some(mark) = tags.get(tag) {
+        if let Some(mark) = tags.marks.get(tag) {
             return Arc::clone(mark);
         }
-        if tags.len() >= MAX_TAGS {
+        if tags.marks.len() >= MAX_TAGS {
             return Arc::clone(&self.crowd);
         }
         let mark = Mark::new(tag, self.clock.now());
-        tags.insert(tag.into(), Arc::clone(&mark));
+        tags.marks.insert(tag.into(), Arc::clone(&mark));
         mark
     }
 
@@ -139,7 +154,7 @@ impl Marks {
     }
 
     pub(super) fn raise_tag(&self, tag: &str, tick: u64) {
-        if let Some(mark) = self.tags.read().get(tag) {
+        if let Some(mark) = self.tags.read().marks.get(tag) {
             mark.raise(tick);
         }
         // A tag that has a mark now may have had none before.
@@ -152,12 +167,12 @@ impl Marks {
             namesakes.retain(|(_, mark)| Arc::strong_count(mark) > 1);
             !namesakes.is_empty()
         });
-        self.tags.write().retain(|_, mark| Arc::strong_count(mark) > 1);
+        self.tags.write().sweep();
     }
 
     /// Tables and tags that have marks.
     pub(super) fn count(&self) -> usize {
-        self.tables.read().values().map(Vec::len).sum::<usize>() + self.tags.read().len()
+        self.tables.read().values().map(Vec::len).sum::<usize>() + self.tags.read().marks.len()
     }
 }
 

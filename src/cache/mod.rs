@@ -52,7 +52,7 @@ pub use entry::{About, Answer, Entry, EntryInfo};
 pub use flight::{GiveUp, Outcome, Waiter};
 pub use key::{Key, Prefix};
 pub use mark::Mark;
-pub use plan::{Plan, Plans, Shape, Study, Studying, Why};
+pub use plan::{Plan, Plans, Shape, Shapes, Study, Studying, Why};
 pub use routines::{Body, Routines};
 pub use store::{Cache, Limits, Purge, Purged};
 pub use ticket::{Stored, Ticket};

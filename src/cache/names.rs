@@ -33,12 +33,11 @@ pub(super) fn split(text: &str, separator: char) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = text.trim();
     loop {
-        let (name, after) = match rest.strip_prefix('"') {
-            Some(quoted) => until_quote(quoted)?,
-            None => {
-                let (name, after) = rest.split_at_checked(rest.find(separator).unwrap_or(rest.len()))?;
-                (name.trim_end().to_ascii_lowercase(), after)
-            }
+        let (name, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            until_quote(quoted)?
+        } else {
+            let (name, after) = rest.split_at_checked(rest.find(separator).unwrap_or(rest.len()))?;
+            (name.trim_end().to_ascii_lowercase(), after)
         };
         names.push(name);
         let after = after.trim_start();

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,6 +20,9 @@ const MOST: usize = 20_000;
 const OLD: Duration = Duration::from_secs(600);
 /// How long a study that failed is not tried again.
 const FAILED: Duration = Duration::from_secs(10);
+
+/// More descriptions than this are not remembered of texts that are studied as one.
+const MOST_SHAPES: usize = 100;
 
 /// What a Describe of a statement says, as whole messages.
 #[derive(Debug)]
@@ -43,8 +46,27 @@ pub struct Plan {
     pub relations: Box<[Box<str>]>,
     /// The tick of the catalog that this was made from.
     pub catalog: u64,
-    /// What a Describe answered, once one was seen.
-    pub shape: OnceLock<Shape>,
+    /// What Describes answered.
+    pub shapes: Shapes,
+}
+
+/// What Describes of texts answered that are studied as one: constants decide about types too.
+#[derive(Debug, Default)]
+pub struct Shapes(RwLock<HashMap<Key, Arc<Shape>>>);
+
+impl Shapes {
+    /// That of one of them.
+    pub fn get(&self, text: Key) -> Option<Arc<Shape>> {
+        self.0.read().get(&text).cloned()
+    }
+
+    /// Remembers one, if there are not too many.
+    pub fn put(&self, text: Key, shape: Shape) {
+        let mut shapes = self.0.write();
+        if shapes.len() < MOST_SHAPES {
+            shapes.insert(text, Arc::new(shape));
+        }
+    }
 }
 
 /// Why the answers to a text are not kept.

@@ -165,8 +165,8 @@ impl Cache {
         })
     }
 
-    /// Removes entries that are of no use any more, and forgets what nobody uses. Looks at every entry:
-    /// some tenths of a second for a million.
+    /// Removes entries that are of no use any more, and forgets what nobody uses. Looks at every entry,
+    /// one by one and without a lock in between: not on a thread that clients wait for.
     pub fn sweep(&self, now: Instant) {
         let purged = self.store.remove_where(|entry| matches!(entry.state(now), State::Dead(_)));
         self.swept.add(purged.entries);

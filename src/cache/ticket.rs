@@ -96,6 +96,7 @@ impl Ticket {
         let since = (self.started, self.born);
         let entry =
             Entry::new(self.key(), store.next_number(), since, Arc::clone(&self.account), answer, about);
+        // What happens from here on needs no second look: it ticks after this query began, and so ends the entry.
         if !entry.is_good() || !self.database.takes(self.started, catalog) {
             return self.outdated();
         }
@@ -108,11 +109,6 @@ impl Ticket {
             return Stored::Full;
         }
         drop(gone);
-        // A pause may have begun meanwhile, or the catalog changed.
-        if !self.database.takes(self.started, catalog) {
-            store.shelf.remove_if(self.key(), |there| there.number() == entry.number());
-            return self.outdated();
-        }
         self.account.stored(&entry, store.share(), &store.shelf);
         self.account.each(|counters| counters.stores.up());
         self.tell(Told::Stored);

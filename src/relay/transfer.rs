@@ -253,7 +253,7 @@ impl Session {
     /// Judges a frame that a server answers. False when it must wait.
     fn judge_plain(&mut self, head: Frame, frame: &[u8]) -> Result<bool, End> {
         loop {
-            self.keep_answer();
+            self.keep_answer(head.tag);
             let verdict = match &mut self.stage {
                 Stage::Resting => {
                     buffer::lend(&mut self.out.bytes);

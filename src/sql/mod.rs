@@ -36,7 +36,7 @@ pub use lexer::{Form, Lexer, Token};
 pub use listen::{Step, steps};
 pub use marks::{BadMark, Marks, marks};
 pub use mentions::{Mentions, Named, calls, may_call, mentions};
-pub use normal::{TextPattern, core, fingerprint, has_constants, normalise};
+pub use normal::{TextPattern, core, fingerprint, normalise};
 pub use own::{OwnCommand, mentions_own, own_command};
 pub use reads::{NotCached, Reads, reads};
 pub use touched::{Touched, hides_ascii, touched};

@@ -43,12 +43,6 @@ pub fn normalise(text: &[u8], standard_strings: bool) -> Vec<u8> {
     out
 }
 
-/// Whether a text has constants, parameters not counted.
-pub fn has_constants(text: &[u8], standard_strings: bool) -> bool {
-    let constant = |token| matches!(token, Token::Text { .. } | Token::Number(_));
-    Lexer::new(text, standard_strings).any(constant)
-}
-
 /// Stands for a normalised text: FNV-1a of it with 64 bits. It is the same in every version and on every machine.
 pub fn fingerprint(normalised: &[u8]) -> u64 {
     normalised

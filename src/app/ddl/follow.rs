@@ -1,5 +1,7 @@
 //! The SQL that lets a database be followed: the publication, the role, and what tells of DDL.
 
+use std::fmt::Write;
+
 use super::name::dollar_quoted;
 use super::{Identifier, literal};
 
@@ -96,7 +98,7 @@ pub(crate) fn follow(publication: &Identifier, role: Option<&Identifier>, ddl: b
     let mut out = format!("{HEAD}DO {};\n", dollar_quoted(&body));
     if let Some(role) = role {
         out.push_str(REPLICATES);
-        out.push_str(&format!("ALTER ROLE {role} REPLICATION;\n"));
+        let _ = writeln!(out, "ALTER ROLE {role} REPLICATION;");
     }
     if ddl {
         out.push_str(DDL);

@@ -112,8 +112,8 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
         return Err("the configuration names no database but `*`: say which one with --database".to_owned());
     }
     let (mut places, mut seen, mut servers) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    let follow = follow_of(config);
-    let mut followed = BTreeSet::new();
+    let asked = follow_of(config);
+    let mut known = BTreeSet::new();
     for name in names {
         let Some(database) = config.database(&name) else {
             return Err(format!("the configuration has no database `{}`", name.escape_debug()));
@@ -127,9 +127,9 @@ fn places(house: &House, only: Option<&str>) -> Result<Vec<Place>, String> {
                 continue;
             }
             let wanted = servers.insert((host.clone(), port)).then(|| server::may_open(config, &host, port));
-            let follower = follow
-                .filter(|_| database.cache && followed.insert((host.clone(), port, server.dbname.clone())))
-                .map(|follow| house.follower(&key, &database, user, follow));
+            let follower = asked
+                .filter(|_| database.cache && known.insert((host.clone(), port, server.dbname.clone())))
+                .map(|asked| house.follower(&key, &database, user, asked));
             places.push(Place { database: Arc::clone(&name), server, wanted, follower });
         }
     }

@@ -12,14 +12,13 @@ mod questions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 pub use ask::{Ask, Rows};
 
 use super::counters::Miss;
 use super::database::Database;
 use super::names;
-use super::plan::{Plan, Studying, Why};
+use super::plan::{Plan, Shapes, Studying, Why};
 use super::routines::{Body, Routines};
 use crate::sql::{self, Reads};
 use ask::{array, is_true, oid, oid_array, oids, rows, text};
@@ -117,7 +116,7 @@ pub async fn study<A: Ask>(
         by_ttl_only,
         relations: relations.values().map(|(schema, name)| format!("{schema}.{name}").into()).collect(),
         catalog: what.catalog(),
-        shape: OnceLock::new(),
+        shapes: Shapes::default(),
     })
 }
 

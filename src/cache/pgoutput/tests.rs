@@ -31,7 +31,9 @@ fn row(kind: u8, id: u32, next: u8) -> Vec<u8> {
 fn truncate(ids: &[u32]) -> Vec<u8> {
     let count = u32::try_from(ids.len()).unwrap();
     let mut out = [&b"T"[..], &count.to_be_bytes(), b"\0"].concat();
-    ids.iter().for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
+    for id in ids {
+        out.extend_from_slice(&id.to_be_bytes());
+    }
     out
 }
 

@@ -23,10 +23,13 @@ fn writes(tables: &[(Option<&str>, &str)]) -> Writes {
     Writes { tables: tables.iter().map(name).collect(), ..Writes::default() }
 }
 
+/// Tables written, the writer's path, and whether the answer lives.
+type Row<'a> = (&'a [(Option<&'a str>, &'a str)], Option<&'a str>, bool);
+
 #[test]
 fn writes_end_what_was_read_from_their_tables() {
     let orders: &[(&str, &str)] = &[("shop", "orders"), ("shop", "items")];
-    let table: [(&[(Option<&str>, &str)], Option<&str>, bool); 14] = [
+    let table: [Row<'_>; 14] = [
         (&[(Some("shop"), "orders")], None, false),
         (&[(Some("shop"), "items")], None, false),
         (&[(Some("shop"), "other"), (Some("shop"), "items")], None, false),

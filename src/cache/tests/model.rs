@@ -4,7 +4,8 @@
 //! What is not the real thing: the shelf, which is a map behind one such lock (`quick_cache` has locks that
 //! the scheduler does not see), and the plans. The server is one number for each table; a commit is an
 //! increment of it, a query reads it.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::pedantic)]
+#![allow(dead_code, unused_imports, unreachable_pub)]
+#![allow(clippy::pedantic, clippy::duplicate_mod)]
 
 #[path = "../account.rs"]
 mod account;
@@ -29,7 +30,7 @@ mod ticket;
 
 mod plan {
     #[derive(Debug, Default)]
-    pub struct Plans;
+    pub struct Plans {}
 
     impl Plans {
         pub fn clear(&self) {}
@@ -142,7 +143,7 @@ use ticket::{Stored, Ticket};
 use crate::sql::Writes;
 
 /// How often each model is run with each scheduler.
-const RUNS: usize = 2000;
+const RUNS: usize = 1000;
 /// A look takes some dozen steps, a write a few: it waits for up to so many, or it would nearly always be
 /// over before anything interesting has begun.
 const STEPS: u32 = 40;
@@ -275,8 +276,10 @@ fn some_time() {
     }
 }
 
+type Work = Box<dyn FnOnce(&World) + Send>;
+
 /// Runs these at the same time, in many orders.
-fn together(world: &Arc<World>, works: Vec<Box<dyn FnOnce(&World) + Send>>) {
+fn together(world: &Arc<World>, works: Vec<Work>) {
     let threads: Vec<_> = works
         .into_iter()
         .map(|work| {
@@ -289,7 +292,7 @@ fn together(world: &Arc<World>, works: Vec<Box<dyn FnOnce(&World) + Send>>) {
     }
 }
 
-fn work(work: impl FnOnce(&World) + Send + 'static) -> Box<dyn FnOnce(&World) + Send> {
+fn work(work: impl FnOnce(&World) + Send + 'static) -> Work {
     Box::new(work)
 }
 
@@ -322,16 +325,17 @@ fn check(model: impl Fn(Arc<World>) + Send + Sync + Clone + 'static) -> Arc<Seen
     };
     shuttle::check_random(run.clone(), RUNS);
     shuttle::check_urw(run.clone(), RUNS);
+    shuttle::check_pct(run.clone(), RUNS, 2);
     shuttle::check_pct(run, RUNS, 4);
     seen
 }
 
 /// Each of these happened in many runs.
 fn often(counters: &[&AtomicUsize]) {
-    assert!(counters.iter().all(|counter| counter.load(Ordering::SeqCst) > 200), "{counters:?}");
+    assert!(counters.iter().all(|counter| counter.load(Ordering::SeqCst) > 100), "{counters:?}");
 }
 
-fn reads(times: usize) -> Box<dyn FnOnce(&World) + Send> {
+fn reads(times: usize) -> Work {
     work(move |world| (0..times).for_each(|_| world.read()))
 }
 
@@ -495,6 +499,32 @@ fn an_old_plan_keeps_nothing_after_the_catalog_changed() {
         world.read();
     });
     often(&[&seen.kept, &seen.outdated, &seen.fresh_hits]);
+}
+
+/// The same for a plan that was there before, so that the whole fill may happen within the change.
+#[test]
+fn a_plan_from_before_keeps_nothing_after_the_catalog_changed() {
+    let seen = check(|world| {
+        let old = world.about(world.database.generation_of_catalog());
+        let _new = world.database.table("public", "u");
+        let reader = work(move |world: &World| {
+            if let Look::Lead(ticket) = world.database.look(world.key, world.need(false), world.now) {
+                let value = world.table.load(Ordering::SeqCst);
+                let stored = ticket.store(answer(value), old, world.now);
+                let counter = if stored == Stored::Kept { &world.seen.kept } else { &world.seen.outdated };
+                Seen::count(counter);
+            }
+        });
+        let ddl = work(|world: &World| {
+            world.database.catalog_changed(Source::Ddl);
+            // From now on only who writes to the other table ends the answer.
+            world.write(|database| database.invalidate_table(None, "u", Source::Write));
+            world.read();
+        });
+        together(&world, vec![reader, ddl]);
+        world.read();
+    });
+    often(&[&seen.kept, &seen.outdated]);
 }
 
 #[test]

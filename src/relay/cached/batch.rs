@@ -8,7 +8,7 @@ use super::serve::{Asked, Found};
 use super::unit::{Step, Values};
 use super::wish::{self, Said, Wish};
 use super::{Answered, Session};
-use crate::cache::{Caching, Entry, Miss, Plan, Study};
+use crate::cache::{Caching, Entry, Key, Miss, Plan, Shape, Study};
 use crate::relay::buffer;
 use crate::session::{Intern as _, Keep, Part, Statement};
 use crate::sql;
@@ -208,7 +208,7 @@ impl Session {
         let known = |(bound, entry): (&Bound<'_>, &Option<Arc<Entry>>)| !bound.executed || entry.is_some();
         let bytes: usize = entries.iter().flatten().map(|entry| entry.body().len()).sum();
         if entries.len() > 1 && bytes > MOST_GIVEN {
-            return Answered::Not; // a server sends it as fast as the client reads
+            return self.pass_batch(steps); // a server sends it as fast as the client reads
         }
         if shaped && batch.bound.iter().zip(&entries).all(known) {
             self.give(batch, steps, &shapes, &entries, status);
@@ -233,9 +233,9 @@ impl Session {
 
 /// What a Describe of a statement is answered with.
 enum Shaped {
-    Known(Arc<Plan>),
-    /// It is to be kept when the server says it.
-    Wanted(Arc<Plan>),
+    Known(Arc<Shape>),
+    /// It is to be kept when the server says it, under this name.
+    Wanted(Arc<Plan>, Key),
     Unknown,
 }
 
@@ -249,9 +249,10 @@ impl Session {
         let (Said::Yes(wish), false) = (said, statement.bad_marks) else { return Shaped::Unknown };
         let studied = prefixed.plan(core, types, wish.volatile, self.front.standard_strings());
         match caching.database.plans.get(&studied.key) {
-            _ if !studied.exact => Shaped::Unknown,
-            Study::Keep(plan) if plan.shape.get().is_some() => Shaped::Known(plan),
-            Study::Keep(plan) => Shaped::Wanted(plan),
+            Study::Keep(plan) => match plan.shapes.get(studied.text) {
+                Some(shape) => Shaped::Known(shape),
+                None => Shaped::Wanted(plan, studied.text),
+            },
             Study::Unknown => {
                 self.study(caching, studied.key, core, wish.volatile);
                 Shaped::Unknown
@@ -279,18 +280,18 @@ impl Session {
                     uses.next().and_then(|at| number(*at)).map(|number| Keep { number, part })
                 }
                 Step::DescribeStatement(_) => match wanted.next() {
-                    Some(Shaped::Wanted(plan)) => {
-                        plans.push(Fill::Shape(Arc::clone(plan)));
+                    Some(Shaped::Wanted(plan, text)) => {
+                        plans.push(Fill::Shape(Arc::clone(plan), *text));
                         Some(Keep { number: answers.len() + plans.len() - 1, part: Part::Shape })
                     }
                     _ => None,
                 },
                 _ => None,
             };
-            keeps.push(keep);
+            keeps.push((step.tag(), keep));
         }
         let fills: Vec<Fill> = answers.into_iter().map(|(_, fill)| fill).chain(plans).collect();
-        if fills.is_empty() { Answered::Not } else { self.fetch(fills, keeps) }
+        self.fetch(fills, keeps)
     }
 
     /// Answers a batch from memory. What its frames mean for the session is done as if a server had answered.
@@ -304,7 +305,7 @@ impl Session {
     ) {
         buffer::lend(&mut self.out.bytes);
         for entry in entries.iter().flatten() {
-            self.tell_hit(entry);
+            self.hit(entry);
         }
         let empty = |tag: u8| [tag, 0, 0, 0, 4];
         let (mut names, mut uses) = (batch.names.iter(), batch.uses.iter());
@@ -332,9 +333,7 @@ impl Session {
                     out.extend_from_slice(&empty(back::BIND_COMPLETE));
                 }
                 Step::DescribeStatement(name) => {
-                    if let Some(Shaped::Known(plan)) = shapes.next()
-                        && let Some(shape) = plan.shape.get()
-                    {
+                    if let Some(Shaped::Known(shape)) = shapes.next() {
                         out.extend_from_slice(&shape.parameters);
                         out.extend_from_slice(&shape.columns);
                         self.front.told(name, shape.columns.get(5..));

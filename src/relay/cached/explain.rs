@@ -13,9 +13,11 @@ impl Session {
     }
 
     /// A marked query is answered from memory.
-    pub(super) fn tell_hit(&mut self, entry: &Entry) {
+    pub(super) fn hit(&mut self, entry: &Entry) {
+        let now = Instant::now();
+        entry.given(now);
         if self.explains() {
-            let age = entry.age(Instant::now()).as_secs_f64();
+            let age = entry.age(now).as_secs_f64();
             self.notice(&format!("cache: hit, {age:.3} s old"), None);
         }
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::serve::Asked;
+use super::unit::Step;
 use super::{Answered, Session, Stage};
-use crate::cache::{About, Answer, Database, GiveUp, Plan, Shape, Ticket};
+use crate::cache::{About, Answer, Database, GiveUp, Key, Plan, Shape, Ticket};
 use crate::session::{Keep, Kept};
 
 /// The most of a text that is kept for lists, in bytes.
@@ -19,8 +20,8 @@ const HEAD: usize = 200;
 pub(super) enum Fill {
     /// An answer.
     Answer(Box<Fetched>),
-    /// What a Describe of a statement says.
-    Shape(Arc<Plan>),
+    /// What a Describe of a statement says, by the name of its text.
+    Shape(Arc<Plan>, Key),
 }
 
 /// An answer that is on its way.
@@ -65,19 +66,26 @@ impl Fill {
     fn settings(&self) -> &[Box<str>] {
         match self {
             Self::Answer(fetched) => &fetched.plan.settings,
-            Self::Shape(_) => &[],
+            Self::Shape(..) => &[],
         }
     }
 }
 
 impl Session {
     /// The frames that come next go to the server, and their answers are kept: one entry for each frame.
-    pub(super) fn fetch(&mut self, fills: Vec<Fill>, keeps: Vec<Option<Keep>>) -> Answered {
+    pub(super) fn fetch(&mut self, fills: Vec<Fill>, keeps: Vec<(u8, Option<Keep>)>) -> Answered {
         let cached = self.cached.get_or_insert_default();
         cached.fills = fills;
         cached.keeps = VecDeque::from(keeps);
         cached.begun = false;
         Answered::Not
+    }
+
+    /// The frames that come next, so many of them, have been looked at, and nothing of them is the cache's.
+    pub(super) fn pass_batch(&mut self, steps: &[Step<'_>]) -> Answered {
+        let cached = self.cached.get_or_insert_default();
+        cached.reads_only = false; // what they do is not known
+        self.fetch(Vec::new(), steps.iter().map(|step| (step.tag(), None)).collect())
     }
 
     /// The frames that come next have been looked at.
@@ -86,12 +94,15 @@ impl Session {
     }
 
     /// A frame is about to be judged with a server connection.
-    pub(in crate::relay) fn keep_answer(&mut self) {
-        let Some(cached) = self.cached.as_deref_mut().filter(|cached| !cached.keeps.is_empty()) else {
+    pub(in crate::relay) fn keep_answer(&mut self, tag: u8) {
+        let Some(cached) = self.cached.as_deref_mut() else { return };
+        let Some((_, keep)) = cached.keeps.front().copied().filter(|(expected, _)| *expected == tag) else {
+            // No frame is kept that was not looked at: no answer may be taken for another one's.
+            cached.keeps.clear();
             return;
         };
         let Stage::Leased(lease) = &mut self.stage else { return };
-        if !std::mem::replace(&mut cached.begun, true) {
+        if !cached.fills.is_empty() && !std::mem::replace(&mut cached.begun, true) {
             let most = self.pool.caching().map_or(0, |caching| caching.config.max_entry);
             lease.session.begin_keeping(cached.fills.len(), most);
             for fill in &mut cached.fills {
@@ -101,13 +112,14 @@ impl Session {
                 lease.session.verify(setting);
             }
         }
-        self.front.keep(cached.keeps.front().copied().flatten());
+        self.front.keep(keep);
     }
 
     /// A frame is dealt with.
     pub(in crate::relay) fn frame_done(&mut self) {
         let Some(cached) = self.cached.as_deref_mut() else { return };
         cached.keeps.pop_front();
+        self.front.keep(None);
         if cached.keeps.is_empty() && !cached.fills.is_empty() && matches!(self.stage, Stage::Resting) {
             cached.fills.clear(); // they were refused
         }
@@ -134,13 +146,11 @@ impl Session {
         };
         for (fill, kept) in std::mem::take(&mut cached.fills).into_iter().zip(kept) {
             match fill {
-                Fill::Shape(plan) => {
-                    if kept.done && !kept.parameters.is_empty() {
-                        let Kept { parameters, columns, .. } = kept;
-                        let _ =
-                            plan.shape.set(Shape { parameters: parameters.into(), columns: columns.into() });
-                    }
+                Fill::Shape(plan, text) if kept.done && !kept.parameters.is_empty() => {
+                    let Kept { parameters, columns, .. } = kept;
+                    plan.shapes.put(text, Shape { parameters: parameters.into(), columns: columns.into() });
                 }
+                Fill::Shape(..) => {}
                 Fill::Answer(fetched) => fetched.store(kept, verified == Some(true)),
             }
         }

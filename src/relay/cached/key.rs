@@ -70,8 +70,8 @@ impl Session {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Studied {
     pub(super) key: Key,
-    /// No text that describes itself otherwise is studied as the same.
-    pub(super) exact: bool,
+    /// The text as it is, constants and all.
+    pub(super) text: Key,
 }
 
 impl Prefixed {
@@ -93,11 +93,13 @@ impl Prefixed {
     pub(super) fn plan(&self, core: &[u8], types: &[u8], volatile: bool, standard_strings: bool) -> Studied {
         let settings = core.windows(7).any(|word| word.eq_ignore_ascii_case(b"setting"));
         let normal = sql::normalise(core, standard_strings);
-        let plain = !normal.contains(&b'?');
         let mut prefix = self.plans;
         prefix.part(if settings { core } else { &normal });
         prefix.part(types);
         prefix.count(u64::from(volatile) | u64::from(standard_strings) << 1);
-        Studied { key: prefix.key(), exact: settings || plain || !sql::has_constants(core, standard_strings) }
+        let mut text = self.plans;
+        text.part(core);
+        text.part(types);
+        Studied { key: prefix.key(), text: text.key() }
     }
 }

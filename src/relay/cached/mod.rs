@@ -59,8 +59,8 @@ pub(super) struct Cached {
     stalled: bool,
     /// What is fetched, by the number of its answer.
     fills: Vec<Fill>,
-    /// What is kept of the replies to frames that go to the server next.
-    keeps: VecDeque<Option<Keep>>,
+    /// The frames that go to the server next, and what is kept of the replies to each.
+    keeps: VecDeque<(u8, Option<Keep>)>,
     /// The server's session knows of it.
     begun: bool,
 }

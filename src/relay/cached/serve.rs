@@ -169,7 +169,7 @@ impl Session {
         match self.find(&caching, &prefixed, asked, status == b'I') {
             Found::Hit(entry) => {
                 buffer::lend(&mut self.out.bytes);
-                self.tell_hit(&entry);
+                self.hit(&entry);
                 let out = &mut self.out.bytes;
                 out.extend_from_slice(entry.columns().unwrap_or_default());
                 out.extend_from_slice(entry.body());
@@ -178,7 +178,9 @@ impl Session {
                 self.answered_in(status);
                 Answered::Bytes(len)
             }
-            Found::Fetch(fill) => self.fetch(vec![fill], vec![Some(Keep { number: 0, part: Part::Rows })]),
+            Found::Fetch(fill) => {
+                self.fetch(vec![fill], vec![(front::QUERY, Some(Keep { number: 0, part: Part::Rows }))])
+            }
             Found::Pass(why) => self.missed(&caching, why),
             Found::Told(why, detail) => self.missed_because(&caching, why, Some(&detail)),
             Found::Wait(waiting) => self.wait_for(waiting),
@@ -235,7 +237,6 @@ impl Session {
         let database = &caching.database;
         let now = Instant::now();
         if let Some(entry) = database.peek(asked.key, need, now) {
-            entry.hit();
             return Found::Hit(entry);
         }
         if alone {
@@ -256,18 +257,12 @@ impl Session {
         };
         let look = handed.map_or_else(|| database.look(asked.key, need, now), Look::Lead);
         match look {
-            Look::Hit(entry) => {
-                entry.hit();
-                Found::Hit(entry)
-            }
+            Look::Hit(entry) => Found::Hit(entry),
             // Whoever asked for none that is so old asks for itself.
             Look::Stale(entry) if entry.age(now) > asked.wish.ttl + asked.wish.stale => {
                 Found::Pass(Miss::Expired)
             }
-            Look::Stale(entry) => {
-                entry.stale_hit();
-                Found::Hit(entry)
-            }
+            Look::Stale(entry) => Found::Hit(entry),
             Look::Lead(ticket) => {
                 let why = ticket.why();
                 prefixed.account.miss(why);
@@ -282,7 +277,8 @@ impl Session {
 
     /// The first frame of a batch: the batch is looked at up to its end.
     fn answer_batch(&mut self, head: Frame, rest: &[u8]) -> Answered {
-        let Some(caching) = self.pool.caching() else { return Answered::Not };
+        let in_the_middle = matches!(&self.stage, Stage::Leased(lease) if lease.session.is_unsynced());
+        let Some(caching) = self.pool.caching().filter(|_| !in_the_middle) else { return Answered::Not };
         let body = rest.get(5..head.len).unwrap_or_default();
         let marked = match head.tag {
             front::PARSE => wire::parse(body).is_ok_and(|parse| self.may_be_marked(caching, parse.query)),
@@ -307,15 +303,22 @@ impl Session {
         };
         let batch = match self.read_batch(&caching, &steps) {
             Ok(batch) => batch,
-            Err(Some(why)) => return self.missed(&caching, why),
-            Err(None) => return Answered::Not,
+            Err(why) => {
+                if let Some(why) = why {
+                    self.missed(&caching, why);
+                }
+                return self.pass_batch(&steps);
+            }
         };
         let status = match self.turn_to_answer() {
-            // Portals outlive the batch there.
-            Turn::Now(b'T') if !batch.is_plain() => return self.missed(&caching, Miss::Transaction),
-            Turn::Now(status) => status,
             Turn::Later => return Answered::Wait,
-            Turn::Never(why) => return self.missed(&caching, why),
+            // Portals outlive the batch in a transaction block.
+            Turn::Now(status) if status == b'I' || batch.is_plain() => status,
+            turn => {
+                let why = if let Turn::Never(why) = turn { why } else { Miss::Transaction };
+                self.missed(&caching, why);
+                return self.pass_batch(&steps);
+            }
         };
         let prefixed = self.prefixed(&caching);
         self.answer_whole(&caching, &prefixed, &batch, &steps, (len, status))

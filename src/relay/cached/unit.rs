@@ -19,6 +19,21 @@ pub(super) enum Step<'a> {
     Flush,
 }
 
+impl Step<'_> {
+    /// The type of its frame.
+    pub(super) fn tag(&self) -> u8 {
+        match self {
+            Self::Parse(_) => front::PARSE,
+            Self::Bind { .. } => front::BIND,
+            Self::DescribeStatement(_) | Self::DescribePortal(_) => front::DESCRIBE,
+            Self::Execute { .. } => front::EXECUTE,
+            Self::CloseStatement(_) | Self::ClosePortal(_) => front::CLOSE,
+            Self::Sync => front::SYNC,
+            Self::Flush => front::FLUSH,
+        }
+    }
+}
+
 /// What becomes of a batch whose first frame is one for the cache.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unit<'a> {

@@ -40,6 +40,7 @@ use super::shared::Shared;
 use crate::backend::{AskError, Backend, ConnectError, Connector, Loss};
 use crate::cache::Database;
 use crate::config::{Follow, FollowMode};
+use crate::observe::FollowMetrics;
 use crate::pool::{DatabasePlace, Pool};
 use crate::wire::Malformed;
 
@@ -123,10 +124,11 @@ pub fn follow(shared: &Shared, cache: &Database, source: impl FnOnce() -> Source
     }
     if source.settings.mode == FollowMode::Replication {
         source.cache.pause("replication has not begun");
+        let metrics = shared.metrics.cache.follow(source.cache.id());
         let mut closing = shared.followers.closing.subscribe();
         tokio::spawn(async move {
             tokio::select! {
-                never = run(source) => match never {},
+                never = run(source, &metrics) => match never {},
                 _ = closing.wait_for(|closing| *closing) => {}
             }
         });
@@ -179,15 +181,17 @@ impl From<AskError> for Fault {
 }
 
 /// Follows until the process ends.
-async fn run(source: Source) -> Infallible {
+async fn run(source: Source, metrics: &FollowMetrics) -> Infallible {
     let course = Course::new(Arc::clone(&source.cache), source.settings.max_lag);
     let mut continuity = None;
     let (mut backoff, mut said) = (BACKOFF, String::new());
     loop {
         let begun = Instant::now();
-        let Err(fault) = attempt(&source, &course, &mut continuity).await;
+        let Err(fault) = attempt(&source, &course, &mut continuity, metrics).await;
         let why = fault.to_string();
         course.stop("replication is interrupted");
+        metrics.following.set(0);
+        metrics.reconnects.inc();
         if why != said {
             tracing::warn!(database = %source.cache.id(), %why, "changes are not followed: its cache is paused");
         }
@@ -205,6 +209,7 @@ async fn attempt(
     source: &Source,
     course: &Course,
     continuity: &mut Option<Continuity>,
+    metrics: &FollowMetrics,
 ) -> Result<Infallible, Fault> {
     let _places = places(&source.pool)?;
     let connect = |connector: &Arc<dyn Connector>| connector.connect(source.pool.next_id(), WORKER);
@@ -218,7 +223,7 @@ async fn attempt(
     own.look(course).await?;
     let ended = {
         let spoken = own.speak(course);
-        let heard = hear(&mut walsender, source, course);
+        let heard = hear(&mut walsender, source, course, metrics);
         tokio::select! { ended = spoken => ended, ended = heard => ended }
     };
     if let Some(continuity) = continuity {
@@ -251,7 +256,12 @@ async fn own_connection(mut server: Box<Backend>, source: &Source) -> Result<Own
 }
 
 /// Applies what comes, until nothing does.
-async fn hear(walsender: &mut Walsender, source: &Source, course: &Course) -> Result<Infallible, Fault> {
+async fn hear(
+    walsender: &mut Walsender,
+    source: &Source,
+    course: &Course,
+    metrics: &FollowMetrics,
+) -> Result<Infallible, Fault> {
     let database = source.cache.id();
     let mut ticks = interval(CONFIRM);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -268,6 +278,7 @@ async fn hear(walsender: &mut Walsender, source: &Source, course: &Course) -> Re
             heard = walsender.hear() => {
                 let heard = heard?;
                 heard_at = Instant::now();
+                metrics.transactions.inc_by(heard.events.len() as u64);
                 if !course.apply(heard.events, heard_at) {
                     return Err(Fault::Lost("too many transactions are committed and not visible".to_owned()));
                 }
@@ -285,10 +296,14 @@ async fn hear(walsender: &mut Walsender, source: &Source, course: &Course) -> Re
         }
         let now = Instant::now();
         let lag = course.lag(now);
-        source.cache.counters.lag.set(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
+        metrics.lag.set(lag.as_secs_f64());
         match course.turn(now) {
-            Turn::Resumed => tracing::info!(%database, ?lag, "changes are followed: its cache is in use"),
+            Turn::Resumed => {
+                metrics.following.set(1);
+                tracing::info!(%database, ?lag, "changes are followed: its cache is in use");
+            }
             Turn::Lags => {
+                metrics.following.set(0);
                 let max_lag = course.max_lag();
                 tracing::warn!(%database, ?lag, ?max_lag, "the replication stream lags: its cache is paused");
             }

@@ -3,6 +3,8 @@
 mod keys;
 mod reading;
 mod serve;
+mod shown;
+mod soak;
 mod study;
 mod tenants;
 mod waiting;

@@ -5,20 +5,25 @@ use crate::support::{Database, Version, wait_until};
 use howdah::cache::Source;
 use std::time::Duration;
 
-/// Runs each statement, and returns the tables whose marks it raised by the time that a later commit has come.
-fn raised(rig: &Rig, database: &Database<'_>, tables: &[&str], sql: &str) -> Vec<String> {
+/// Runs a statement, and returns the tables whose marks it raised by the time that a later commit has come. `fence`: a
+/// table that nothing was written to yet, so that its mark is raised by that commit alone.
+fn raised(rig: &Rig, database: &Database<'_>, tables: &[&str], sql: &str, fence: &str) -> Vec<String> {
     let marks: Vec<_> = tables.iter().map(|name| rig.table(name)).collect();
-    let fence = rig.table("fence");
-    let before: Vec<u64> = marks.iter().map(|mark| mark.generation()).collect();
+    let behind = rig.table(fence);
+    let (before, since): (Vec<u64>, u64) =
+        (marks.iter().map(|mark| mark.generation()).collect(), behind.generation());
     database.query(sql);
-    // Twice: what is seen of the first is invalidated again, and that is over when the second is.
-    for _ in 0..2 {
-        let since = fence.generation();
-        database.query("INSERT INTO fence DEFAULT VALUES");
-        rig.ends(&fence, since);
-    }
+    database.query(&format!("INSERT INTO {fence} DEFAULT VALUES"));
+    rig.ends(&behind, since);
     let younger = marks.iter().zip(before).filter(|(mark, before)| mark.generation() > *before);
-    younger.map(|(mark, _)| mark.name().replace("public.", "")).collect()
+    let names = younger.map(|(mark, _)| mark.name().replace("public.", "")).collect();
+    // What is seen now is invalidated once more: not in the next one's time.
+    let mut clock = rig.cache.clock();
+    wait_until("all is seen", || {
+        std::thread::sleep(Duration::from_millis(200));
+        std::mem::replace(&mut clock, rig.cache.clock()) == rig.cache.clock()
+    });
+    names
 }
 
 fn every_kind_of_write(version: Version) {
@@ -31,6 +36,9 @@ fn every_kind_of_write(version: Version) {
          CREATE TABLE days_2 PARTITION OF days FOR VALUES IN (2);
          CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY)",
     );
+    for number in 0..14 {
+        database.query(&format!("CREATE TABLE fence_{number} (id serial PRIMARY KEY)"));
+    }
     let rig = Rig::following(&database, settings());
     let tables = ["orders", "other", "days", "days_1", "days_2", "unlogged"];
     let cases: [(&str, &[&str]); 14] = [
@@ -52,8 +60,9 @@ fn every_kind_of_write(version: Version) {
         ("INSERT INTO unlogged VALUES (1)", &[]),
         ("SELECT count(*) FROM orders", &[]),
     ];
-    for (sql, expected) in cases {
-        assert_eq!(raised(&rig, &database, &tables, sql), expected, "{sql}");
+    for (number, (sql, expected)) in cases.into_iter().enumerate() {
+        let fence = format!("fence_{number}");
+        assert_eq!(raised(&rig, &database, &tables, sql, &fence), expected, "{sql}");
     }
     assert_eq!(rig.cache.is_paused(), None);
 }
@@ -181,4 +190,54 @@ fn a_notification_ends_what_it_names() {
     rig.ends(&whole, before);
     let before = whole.generation();
     rig.ends(&whole, before);
+}
+
+/// Five hundred commits a second, each of another table than those before it, so that what ends is its own. Prints how
+/// long after its commit each table's mark was raised.
+#[test]
+fn each_of_many_commits_is_heard_of() {
+    const TABLES: usize = 200;
+    let database = cluster(Version::V15).database("follow_many");
+    prepared(&database);
+    for number in 0..TABLES {
+        database.query(&format!(
+            "CREATE TABLE many_{number} (id int PRIMARY KEY); INSERT INTO many_{number} VALUES (1)"
+        ));
+    }
+    let rig = Rig::following(&database, settings());
+    let marks: Vec<_> = (0..TABLES).map(|number| rig.table(&format!("many_{number}"))).collect();
+    let config = crate::support::howdah::direct_config(database.cluster, "postgres", &database.name);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut times = runtime.block_on(async {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        // Otherwise a commit is sent when the WAL writer comes by, up to some hundred milliseconds later.
+        client.batch_execute("SET synchronous_commit = on").await.unwrap();
+        let mut times = Vec::new();
+        let begun = std::time::Instant::now();
+        for number in 0..1000_u32 {
+            let mark = &marks[number as usize % TABLES];
+            let before = mark.generation();
+            client
+                .batch_execute(&format!("UPDATE many_{} SET id = id + 1", number as usize % TABLES))
+                .await
+                .unwrap();
+            let committed = std::time::Instant::now();
+            while mark.generation() <= before {
+                assert!(committed.elapsed() < crate::support::PATIENCE, "the commit is not heard of");
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            times.push(committed.elapsed());
+            let next = begun + Duration::from_millis(2) * (number + 1);
+            tokio::time::sleep(next.saturating_duration_since(std::time::Instant::now())).await;
+        }
+        println!("{} commits in {:?}", times.len(), begun.elapsed());
+        times
+    });
+    times.sort();
+    println!(
+        "from commit to the end: median {:?}, p99 {:?}, longest {:?}",
+        times[500], times[990], times[999]
+    );
+    assert_eq!(rig.cache.is_paused(), None);
 }

@@ -6,6 +6,7 @@
 mod marks;
 mod outages;
 mod printed;
+mod through;
 
 use crate::support::{Cluster, Database, PASSWORD, Version, wait_until};
 use howdah::auth::KeyCache;

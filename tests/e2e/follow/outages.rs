@@ -123,7 +123,6 @@ fn what_lags_pauses_and_goes_on_with_what_was_kept() {
     rig.wait_until_in_use();
     assert!(mark.generation() > before, "what came meanwhile is known when it goes on");
     assert_eq!(whole.generation(), all, "the stream is the same");
-    assert!(rig.cache.counters.lag.get() > 0);
 }
 
 /// A commit that waits for a standby is in the log, and so on the stream, before anybody can see it.
