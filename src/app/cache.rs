@@ -1,11 +1,10 @@
 //! The cache as the house has it: how it is made, what it is asked for, what it tells.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::admin::Operations;
 use crate::cache::{Cache, Counters, Database, Limits, Miss, Source};
-use crate::config::{Config, FollowMode};
+use crate::config::Config;
 use crate::observe::CacheCounts;
 
 use super::house::House;
@@ -47,11 +46,9 @@ impl House {
         let Some(cache) = &self.cache else { return };
         let metrics = &self.shared.metrics.cache;
         let mut publishing = metrics.publish(cache.limits().max_memory, self.config.observe.max_tenants);
-        let followed = self.config.cache.as_ref().is_some_and(|c| c.follow.mode == FollowMode::Replication);
         for database in cache.databases() {
             let counts = counts(&database.counters);
-            let lag = followed.then(|| Duration::from_micros(database.counters.lag.get()));
-            publishing.database(database.id(), &counts, database.is_paused().is_some(), lag);
+            publishing.database(database.id(), &counts, database.is_paused().is_some());
             for account in database.accounts() {
                 if let Some(tenant) = account.tenant() {
                     publishing.tenant(database.id(), tenant, &self::counts(&account.counters));

@@ -3,11 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
-use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
 /// What tenants are counted under that have no label of their own.
 const OTHER: &str = "other";
@@ -145,6 +144,19 @@ impl Family {
     }
 }
 
+/// The handles of the replication stream that the cache of one database follows.
+#[derive(Clone, Debug)]
+pub struct FollowMetrics {
+    /// How far the stream is behind, in seconds.
+    pub lag: Gauge,
+    /// 1 while the stream runs and is caught up.
+    pub following: IntGauge,
+    /// Transactions that the stream told of.
+    pub transactions: IntCounter,
+    /// Times that the stream was begun again.
+    pub reconnects: IntCounter,
+}
+
 /// All metrics of the cache. Databases are those of servers, `host:port/name`: whatever clients call them, what
 /// is kept belongs to these.
 #[derive(Clone, Debug)]
@@ -157,6 +169,9 @@ pub struct CacheMetrics {
     paused: IntGaugeVec,
     max_memory: IntGauge,
     lag: GaugeVec,
+    following: IntGaugeVec,
+    followed: IntCounterVec,
+    reconnects: IntCounterVec,
     state: Arc<Mutex<State>>,
 }
 
@@ -171,6 +186,7 @@ struct State {
 impl CacheMetrics {
     pub(super) fn new() -> Result<Self> {
         let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &DATABASE);
+        let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &DATABASE);
         Ok(Self {
             databases: Family::new("howdah_cache", "", &DATABASE)?,
             tenants: Family::new("howdah_cache_tenant", ", by tenant", &TENANT)?,
@@ -189,21 +205,44 @@ impl CacheMetrics {
                 Opts::new("howdah_cache_follow_lag_seconds", "How far the replication stream is behind."),
                 &DATABASE,
             )?,
+            following: gauge("howdah_cache_following", "1 while the replication stream is caught up.")?,
+            followed: counter(
+                "howdah_cache_follow_transactions_total",
+                "Transactions that the replication stream told of.",
+            )?,
+            reconnects: counter(
+                "howdah_cache_follow_reconnects_total",
+                "Times that the replication stream was begun again.",
+            )?,
             state: Arc::default(),
         })
     }
 
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
-        let all: [Box<dyn Collector>; 6] = [
+        let all: [Box<dyn Collector>; 9] = [
             Box::new(self.invalidations.clone()),
             Box::new(self.flights.clone()),
             Box::new(self.waiters.clone()),
             Box::new(self.paused.clone()),
             Box::new(self.max_memory.clone()),
             Box::new(self.lag.clone()),
+            Box::new(self.following.clone()),
+            Box::new(self.followed.clone()),
+            Box::new(self.reconnects.clone()),
         ];
         let families = self.databases.all().into_iter().chain(self.tenants.all());
         families.chain(all).try_for_each(|metric| registry.register(metric))
+    }
+
+    /// The handles for the stream of one database.
+    pub fn follow(&self, database: &str) -> FollowMetrics {
+        let labels = [database];
+        FollowMetrics {
+            lag: self.lag.with_label_values(&labels),
+            following: self.following.with_label_values(&labels),
+            transactions: self.followed.with_label_values(&labels),
+            reconnects: self.reconnects.with_label_values(&labels),
+        }
     }
 
     /// Begins to publish; what is not published until the next time is gone. At most `max_tenants` tenants have
@@ -225,9 +264,8 @@ pub struct Publishing<'a> {
 }
 
 impl Publishing<'_> {
-    /// Publishes what a database counted. `paused`: nothing is served from memory. `lag`: how far the stream of its
-    /// changes is behind, if that is followed.
-    pub fn database(&mut self, database: &str, counts: &CacheCounts, paused: bool, lag: Option<Duration>) {
+    /// Publishes what a database counted. `paused`: nothing is served from memory.
+    pub fn database(&mut self, database: &str, counts: &CacheCounts, paused: bool) {
         let metrics = self.metrics;
         let mut state = metrics.state.lock();
         let last = state.databases.entry(database.into()).or_default();
@@ -246,9 +284,6 @@ impl Publishing<'_> {
         set(&metrics.flights, counts.flights);
         set(&metrics.waiters, counts.waiters);
         set(&metrics.paused, u64::from(paused));
-        if let Some(lag) = lag {
-            metrics.lag.with_label_values(&labels).set(lag.as_secs_f64());
-        }
     }
 
     /// Publishes what one tenant of a database counted.
@@ -294,7 +329,7 @@ mod tests {
 
     fn publish(metrics: &Metrics, tenants: &[(&str, u64)]) -> String {
         let mut publishing = metrics.cache.publish(1000, 2);
-        publishing.database("h:1/d", &counts(7), true, Some(Duration::from_millis(250)));
+        publishing.database("h:1/d", &counts(7), true);
         for (tenant, hits) in tenants {
             publishing.tenant("h:1/d", tenant, &counts(*hits));
         }
@@ -318,7 +353,6 @@ mod tests {
         has(&text, r#"howdah_cache_bytes{database="h:1/d"} 100"#);
         has(&text, r#"howdah_cache_waiters{database="h:1/d"} 1"#);
         has(&text, r#"howdah_cache_paused{database="h:1/d"} 1"#);
-        has(&text, r#"howdah_cache_follow_lag_seconds{database="h:1/d"} 0.25"#);
         has(&text, "howdah_cache_max_bytes 1000");
         assert!(!text.contains("expired"), "what never happened has no line");
     }
@@ -349,5 +383,18 @@ mod tests {
         // Forgotten and back between two looks: it counts less than before.
         let text = publish(&metrics, &[("a", 1)]);
         has(&text, r#"howdah_cache_tenant_hits_total{database="h:1/d",tenant="a"} 15"#);
+    }
+
+    #[test]
+    fn the_stream_has_its_handles() {
+        let metrics = Metrics::new().unwrap();
+        let follow = metrics.cache.follow("h:1/d");
+        follow.lag.set(0.25);
+        follow.following.set(1);
+        follow.reconnects.inc();
+        let text = metrics.render().unwrap();
+        has(&text, r#"howdah_cache_follow_lag_seconds{database="h:1/d"} 0.25"#);
+        has(&text, r#"howdah_cache_following{database="h:1/d"} 1"#);
+        has(&text, r#"howdah_cache_follow_reconnects_total{database="h:1/d"} 1"#);
     }
 }

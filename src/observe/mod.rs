@@ -21,7 +21,7 @@ use prometheus::{
 use crate::ids::PoolKey;
 use crate::sql::Leaves;
 
-pub use cache::{CacheCounts, CacheMetrics, Publishing};
+pub use cache::{CacheCounts, CacheMetrics, FollowMetrics, Publishing};
 
 /// All metrics of the process.
 #[derive(Clone, Debug)]

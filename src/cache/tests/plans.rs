@@ -21,7 +21,7 @@ fn plan(catalog: u64) -> Plan {
         by_ttl_only: false,
         relations: Box::default(),
         catalog,
-        shapes: Default::default(),
+        shapes: crate::cache::Shapes::default(),
     }
 }
 
