@@ -70,7 +70,7 @@ fn a_password_becomes_a_verifier() {
 #[test]
 fn a_query_has_a_fingerprint() {
     let print =
-        |query: &str| text(&howdah().args(["sql", "fingerprint", query]).output().unwrap().stdout).to_owned();
+        |query: &str| text(&howdah().args(["sql", "fingerprint", query]).output().unwrap().stdout).clone();
     let first = print("SELECT count(*) FROM orders WHERE id IN (1, 2)");
     let (digits, normal) = first.split_once(' ').unwrap();
     assert_eq!((digits.len(), u64::from_str_radix(digits, 16).is_ok()), (16, true), "{first}");
