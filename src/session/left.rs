@@ -115,13 +115,18 @@ impl ClientSession {
 
     /// EXECUTE does what was prepared; DEALLOCATE ends it.
     fn note_execute(&self, leaves: Leaves, server: &mut ServerSession) {
-        if leaves.has(Leaves::EXECUTES) && !self.sql_prepared.is_empty() {
+        if !leaves.has(Leaves::EXECUTES) {
+            return;
+        }
+        // What was prepared may not have been heard of yet.
+        let any = !(self.sql_prepared.is_empty() && server.sql_prepared.is_empty()) || server.is_probing();
+        if leaves.has(Leaves::ENDS) && any {
+            server.leave(Leaves::PREPARED);
+        }
+        if !self.sql_prepared.is_empty() {
             let does = self.sql_prepared.leaves();
             server.leave(does);
             server.left.all |= does.has(Leaves::SETTINGS | Leaves::LOCALS);
-            if leaves.has(Leaves::ENDS) {
-                server.leave(Leaves::PREPARED);
-            }
         }
     }
 }

@@ -61,7 +61,7 @@ impl SqlStatements {
 
     /// The text of one of them.
     pub(super) fn text_of(&self, name: &[u8]) -> Option<&str> {
-        self.all.iter().find(|one| one.name.as_bytes() == name).map(|one| &*one.text)
+        self.get(name).map(|one| &*one.text)
     }
 
     pub(super) fn is_empty(&self) -> bool {

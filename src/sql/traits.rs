@@ -161,7 +161,7 @@ fn statement<'a>(first: Token<'a>, lexer: &mut Lexer<'a>) -> Traits<'a> {
         }
         10 if first.is("deallocate") => {
             found.deallocate = deallocate(lexer, &mut second);
-            Leaves::EXECUTES
+            Leaves::EXECUTES | Leaves::ENDS
         }
         _ => Leaves::NOTHING,
     };

@@ -614,3 +614,35 @@ fn what_a_function_listens_to_reaches_no_other_client() {
         assert!(answers.iter().all(|m| m.tag != b'A'), "{text}: {answers:?}");
     }
 }
+
+#[test]
+fn clients_that_prepare_by_sql_under_one_name_do_not_meet() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("pooling_one_name");
+    database.query("CREATE TABLE t (id int, v int); INSERT INTO t SELECT n, 0 FROM generate_series(1, 8) n; GRANT ALL ON t TO PUBLIC");
+    let howdah = Config::simple(3, &database).start();
+    std::thread::scope(|scope| {
+        for client in 1..=8 {
+            let (howdah, name) = (&howdah, &database.name);
+            scope.spawn(move || {
+                let mut wire = Wire::login(("127.0.0.1", howdah.port), "app", name);
+                for round in 0..50 {
+                    let prepare =
+                        format!("PREPARE put AS UPDATE t SET v = {round} WHERE id = {client} RETURNING id");
+                    for sql in [&*prepare, "EXECUTE put", "DEALLOCATE put"] {
+                        let messages = wire.query(sql);
+                        assert!(
+                            messages.iter().all(|m| m.tag != b'E'),
+                            "{client} {round} {sql}: {messages:?}"
+                        );
+                        let row = messages.iter().find(|m| m.tag == b'D').map(|m| m.row());
+                        assert!(row.is_none_or(|row| row == [Some(client.to_string())]), "its own");
+                    }
+                    for _ in 0..(client + round) % 5 {
+                        wire.query("SELECT count(*) FROM t");
+                    }
+                }
+            });
+        }
+    });
+}
