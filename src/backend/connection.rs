@@ -29,11 +29,14 @@ const KEEP: usize = 64 << 10;
 const LATER: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 
-fn tell(cache: &Database, written: &[Written]) {
+/// Returns the last tick.
+fn tell(cache: &Database, written: &[Written]) -> u64 {
+    let mut tick = 0;
     for one in written {
         let source = if one.writes.catalog { Source::Ddl } else { Source::Write };
-        cache.written(&one.writes, one.path.as_deref(), source);
+        tick = cache.written(&one.writes, one.path.as_deref(), source);
     }
+    tick
 }
 
 /// Why a server connection is lost.
@@ -154,6 +157,8 @@ pub struct Backend {
     pub owner: Option<(crate::ids::ClientId, u64)>,
     /// What is kept of its database, and must hear what is written to it; `None`: nothing is.
     pub cache: Option<Arc<Database>>,
+    /// The cache's tick of what was committed last on it: whoever committed it reads it from then on.
+    pub wrote_at: u64,
     /// The client that used it last.
     pub last_client: Option<crate::ids::ClientId>,
     /// The tenant that used it last; `None` if it is new or has just been cleaned.
@@ -191,6 +196,7 @@ impl Backend {
             home,
             owner: None,
             cache: None,
+            wrote_at: 0,
             last_client: None,
             tenant: None,
             lent_to: None,
@@ -248,7 +254,7 @@ impl Backend {
     fn tell_cache(&mut self, lost: bool) {
         let written = self.session.take_written();
         let Some(cache) = self.cache.as_ref().filter(|_| !written.is_empty()) else { return };
-        tell(cache, &written);
+        self.wrote_at = tell(cache, &written);
         if lost && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let cache = Arc::clone(cache);
             runtime.spawn(async move {

@@ -28,7 +28,8 @@ pub struct Need<'a> {
     pub account: &'a Arc<Account>,
     /// The RowDescription is needed.
     pub columns: bool,
-    /// Answers whose query began before this tick are not for this client: it wrote.
+    /// The client wrote at this tick. Answers whose query began before are not for it, if they are such that no write is
+    /// known to end them: what it wrote may be in them.
     pub floor: u64,
     /// Answers that are this old are too old for this client, whatever those who stored them said. (Beyond
     /// it they may be served as stale, as long as they may be at all.)
@@ -184,7 +185,7 @@ impl Database {
             // It lies there until a new one takes its place or it is swept: the next who looks is told why, too.
             return Found::Nothing(why);
         }
-        if entry.started() < need.floor {
+        if entry.started() < need.floor && entry.is_by_ttl_only() {
             return Found::Nothing(Miss::OwnWrite);
         }
         if need.columns && entry.columns().is_none() {

@@ -145,6 +145,11 @@ impl Entry {
         &self.account
     }
 
+    /// No write is known to end it.
+    pub(super) fn is_by_ttl_only(&self) -> bool {
+        self.by_ttl_only
+    }
+
     /// How long ago its query began.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.born)

@@ -114,6 +114,8 @@ pub(super) struct Session {
     pub(super) own: Option<Box<OwnBatch>>,
     /// It listens, or is about to; `None` for most.
     pub(super) listener: Option<Box<Listener>>,
+    /// The cache's tick of what it wrote last.
+    pub(super) wrote_at: u64,
     /// What it needs for answers from memory; `None` until it marks a query.
     pub(super) cached: Option<Box<Cached>>,
 }

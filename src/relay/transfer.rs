@@ -80,7 +80,10 @@ impl Session {
         let Stage::Leased(lease) = &mut self.stage else { return Ok(false) };
         buffer::lend(&mut self.out.bytes);
         match lease.feed(&mut self.front, chunk, &mut self.out.bytes) {
-            Ok(run) => self.pass_on(cx, chunk.get(run).unwrap_or_default())?,
+            Ok(run) => {
+                self.wrote_at = self.wrote_at.max(std::mem::take(&mut lease.wrote_at));
+                self.pass_on(cx, chunk.get(run).unwrap_or_default())?;
+            }
             Err(loss) => return Err(self.lost(&loss)),
         }
         self.heal()?;

@@ -199,6 +199,7 @@ fn session(
         tenancy: None,
         own: None,
         listener: None,
+        wrote_at: 0,
         cached: None,
     }
 }

@@ -73,15 +73,19 @@ fn a_stale_answer_that_was_written_over_is_not_served() {
 #[test]
 fn who_wrote_is_not_served_what_began_before() {
     let house = House::new();
-    house.keep("q", &["t"]);
+    let by_time = || About { by_ttl_only: true, ..house.about(&["t"]) };
+    assert_eq!(house.lead("q").store(answer("q"), by_time(), house.now), Stored::Kept);
+    house.keep("known", &["t"]);
     let floor = house.database.written(&Writes::default(), None, Source::Write);
     let wrote = Need { floor, ..house.need() };
     let key = house.key("q");
     assert!(house.database.peek(key, wrote, house.now).is_none());
     assert!(house.is_hit("q"), "for others it is as good as it was");
+    let known = house.database.peek(house.key("known"), wrote, house.now);
+    assert!(known.is_some(), "where it is known what ends it, that has not");
     let ticket = lead(house.database.look(key, wrote, house.now));
     assert_eq!(ticket.why(), Miss::OwnWrite);
-    assert_eq!(ticket.store(answer("newer"), house.about(&["t"]), house.now), Stored::Kept);
+    assert_eq!(ticket.store(answer("newer"), by_time(), house.now), Stored::Kept);
     assert!(house.database.peek(key, wrote, house.now).is_some());
 }
 

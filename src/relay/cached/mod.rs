@@ -44,8 +44,6 @@ pub(super) struct Cached {
     own_before: Option<(Own, Own)>,
     /// The part of the keys that all queries of the session have in common.
     prefix: Option<Arc<Prefixed>>,
-    /// Entries that were begun before this are not for this client: it has written since, nobody knows what.
-    floor: u64,
     waiting: Option<Box<Waiting>>,
     /// The client's query goes to the server by itself: it has waited enough.
     alone: bool,

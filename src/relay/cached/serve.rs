@@ -230,7 +230,7 @@ impl Session {
         wait: bool,
     ) -> Found {
         let cached = self.cached.get_or_insert_default();
-        let (floor, alone) = (cached.floor, std::mem::take(&mut cached.alone));
+        let (floor, alone) = (self.wrote_at, std::mem::take(&mut cached.alone));
         let handed = cached.handed.take().filter(|ticket| ticket.key() == asked.key);
         let (columns, max_age) = (asked.columns, asked.wish.ttl);
         let need = Need { account: &prefixed.account, columns, floor, max_age, wait };

@@ -239,3 +239,26 @@ fn functions_that_write_are_known_by_what_they_write() {
         }
     }
 }
+
+#[test]
+fn who_wrote_what_cannot_be_known_reads_it() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("cache_unknown_writes");
+    database.query(
+        "CREATE TABLE t (a int); CREATE TABLE source (a int); GRANT ALL ON t, source TO PUBLIC;
+         CREATE FUNCTION copies() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN EXECUTE format('INSERT INTO %I VALUES (1)', TG_ARGV[0]); RETURN NEW; END $$;
+         CREATE TRIGGER copies AFTER INSERT ON source FOR EACH ROW EXECUTE FUNCTION copies('t')",
+    );
+    let howdah = config(3, &database).start();
+    let (mut reader, mut writer) = (login(&howdah, &database), login(&howdah, &database));
+    let read = marked("SELECT count(*) FROM t");
+    for n in 0..5 {
+        warm(&mut reader, &read);
+        writer.query("INSERT INTO source VALUES (1)");
+        assert_eq!(ask(&mut reader, &read), ("hit".into(), n.to_string()), "until its time is up");
+        assert_eq!(ask(&mut writer, &read), ("miss, own_write".into(), (n + 1).to_string()));
+        assert_eq!(ask(&mut writer, &read).0, "hit");
+        assert_eq!(ask(&mut reader, &read), ("hit".into(), (n + 1).to_string()));
+    }
+}
