@@ -13,7 +13,7 @@ use crate::sql::Leaves;
 use crate::wire::{ErrorFields, back};
 
 impl ServerSession {
-    /// Judges one message. `body` is whole for the types of [`needs_body`] (an `ErrorResponse`'s first
+    /// Judges one message. `body` is whole for the types of [`Self::needs_body`] (an `ErrorResponse`'s first
     /// 64 KiB at least), and may be empty for others.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ pub enum Action {
     Swallow,
     /// The client gets these bytes in its place.
     Replace(Vec<u8>),
-    /// Swallowed; the batch must run again: [`ClientSession::replay`].
+    /// Swallowed; the batch must run again: [`super::ClientSession::replay`].
     Replay,
     /// The server ends the connection: SQLSTATE and message.
     Lost(String, String),
