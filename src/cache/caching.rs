@@ -42,6 +42,11 @@ impl Caching {
         prefix
     }
 
+    /// There are rules for texts without a mark.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// The rule for a text without a mark; `known` is where the text remembers it.
     pub fn rule_of(&self, text: &[u8], known: &OnceLock<Option<usize>>) -> Option<&config::CacheRule> {
         self.rules.remembered(text, known)

@@ -32,6 +32,11 @@ impl Rules {
         Self { rules: rules.collect(), config: Arc::clone(config) }
     }
 
+    /// There are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The first that fits a text.
     pub(super) fn find(&self, text: &[u8], standard_strings: bool) -> Option<&CacheRule> {
         self.config.rules.get(self.position(text, standard_strings)?)

@@ -228,7 +228,9 @@ impl Session {
     /// were answered with it. `None` when it must wait.
     fn judge_frame(&mut self, head: Frame, frame: &[u8], rest: &[u8]) -> Result<Option<usize>, End> {
         let caches = self.pool.caching().is_some();
-        if (self.tenancy.is_some() || caches)
+        // Without tenants only texts can be about Howdah itself, and what was prepared of them.
+        let own = caches && (self.own.is_some() || matches!(head.tag, front::QUERY | front::PARSE));
+        if (self.tenancy.is_some() || own)
             && let Some(done) = self.judge_tenant(head, frame)
         {
             return Ok(done.then_some(frame.len()));

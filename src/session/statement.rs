@@ -48,6 +48,8 @@ pub struct Statement {
     pub notifies: bool,
     /// What it writes.
     pub writes: Option<Arc<sql::Writes>>,
+    /// It may call functions, which may write: there is a bracket in it.
+    pub(super) calls: bool,
     /// Marks in its outer comments.
     pub marks: Option<Box<sql::Marks>>,
     /// They cannot be read.
@@ -110,6 +112,7 @@ impl Statement {
             touched: None,
             notifies: traits.notifies,
             writes: sql::writes(text, standard_strings).map(Arc::from),
+            calls: text.contains(&b'('),
             bad_marks: marks.is_err(),
             rule: OnceLock::new(),
             marks: marks.ok().filter(|marks| !marks.pairs.is_empty()).map(Box::new),

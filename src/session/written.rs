@@ -156,10 +156,14 @@ impl ClientSession {
         server: &ServerSession,
     ) -> Option<Box<Written>> {
         self.watches.as_ref()?;
-        let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+        let text = || wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
         let writes = match &statement.writes {
-            None => self.with_callees(text, None)?.into(),
+            // Asked at each Bind: most are done with here.
+            None if !statement.calls => return None,
+            None => self.with_callees(text(), None)?.into(),
+            Some(writes) if !statement.calls && !writes.unknown => Arc::clone(writes),
             Some(writes) => {
+                let text = text();
                 let own = self.executed_writes(text, Box::new(Writes::clone(writes)), server);
                 self.with_callees(text, own)?.into()
             }

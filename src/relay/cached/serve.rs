@@ -286,7 +286,8 @@ impl Session {
                     statement.marks.is_some()
                         || statement.bad_marks
                         || self.own_wishes()
-                        || caching.rule_of(text_of(statement), &statement.rule).is_some()
+                        || caching.has_rules()
+                            && caching.rule_of(text_of(statement), &statement.rule).is_some()
                 },
             ),
         };
