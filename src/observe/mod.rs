@@ -10,6 +10,7 @@
 //!   Tenants, who may come with their clients, have labels of their own up to `[observe] max_tenants`.
 
 mod cache;
+mod record;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::ids::PoolKey;
 use crate::sql::Leaves;
 
 pub use cache::{CacheCounts, CacheMetrics, FollowMetrics, Publishing};
+pub use record::{Caller, Detail, Phases, Served, StatementRecord, Tags, TransactionRecord};
 
 /// All metrics of the process.
 #[derive(Clone, Debug)]
