@@ -8,21 +8,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check_cache::{admin, cache, observe};
+use super::check_cache::cache;
 use super::check_entries::{databases, users};
+use super::check_observe::{admin, http, observe};
 use super::check_tenancy::tenancy;
-use super::checked::{AuthType, Config, Http, Listen, ListenTls, Log, LogFormat, LogLevel};
+use super::checked::{AuthType, Config, Listen, ListenTls, Log, LogFormat, LogLevel};
 use super::pool::{PoolSettings, timeout};
 use super::problem::{Problem, Problems, quoted};
-use super::raw::{Raw, RawHttp, RawListen, RawLog, RawPool, RawTls};
+use super::raw::{Raw, RawListen, RawLog, RawPool, RawTls};
 use super::secret::Env;
 use super::source::{At, Located, why};
 use crate::ids::SslMode;
 
 /// Where Howdah listens when nobody says where.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6432);
-/// Where HTTP listens when `[http]` does not say where.
-const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9632);
 /// Longest directory of a Unix socket, in bytes: the system takes 107 for the path, and the socket's own
 /// name has up to 16.
 pub(super) const MAX_SOCKET_DIR: usize = 107 - "/.s.PGSQL.65535".len();
@@ -31,7 +30,7 @@ pub(super) const MAX_SOCKET_DIR: usize = 107 - "/.s.PGSQL.65535".len();
 /// that has no better place.
 pub(super) fn check(raw: &Raw, env: Env<'_>, whole: &At, problems: &Problems) -> Config {
     let (listen, tls_possible) = listen(raw.listen.as_ref(), problems);
-    let http = raw.http.as_ref().map(|http_typed| http(http_typed, &listen, problems));
+    let http = http(raw, &listen, env, problems);
     let pool = raw.pool.as_ref().map_or_else(PoolSettings::default, |typed| {
         let pool = PoolSettings::default().with(&typed.typed);
         sizes(&pool, &[typed], problems);
@@ -72,7 +71,7 @@ pub(super) fn check(raw: &Raw, env: Env<'_>, whole: &At, problems: &Problems) ->
         tenancy: tenancy.map(Arc::new),
         cache: cache(raw, env, problems).map(Arc::new),
         admin: admin(raw, problems),
-        observe: observe(raw),
+        observe: observe(raw, problems),
     }
 }
 
@@ -156,7 +155,7 @@ fn addresses(typed: &Located<Vec<Located<String>>>, problems: &Problems) -> Vec<
     found.into_iter().map(|(address, _)| address).collect()
 }
 
-fn address(text: &Located<String>, problems: &Problems) -> Option<SocketAddr> {
+pub(super) fn address(text: &Located<String>, problems: &Problems) -> Option<SocketAddr> {
     let address = text.value.parse().ok();
     if address.is_none() {
         problems.add(
@@ -238,19 +237,6 @@ pub(super) fn readable(path: Option<&Located<PathBuf>>, key: &str, problems: &Pr
         problems.add(Problem::new(message).at(&path.at).help(help));
     }
     Some(path.value.clone())
-}
-
-fn http(raw: &RawHttp, listen: &Listen, problems: &Problems) -> Http {
-    let Some(text) = &raw.address else { return Http { address: DEFAULT_HTTP } };
-    let address = address(text, problems).unwrap_or(DEFAULT_HTTP);
-    if address.port() != 0 && listen.addresses.contains(&address) {
-        problems.add(
-            Problem::new(format!("{address} is taken by [listen] already"))
-                .at(&text.at)
-                .help("give HTTP a port of its own"),
-        );
-    }
-    Http { address }
 }
 
 fn log(raw: Option<&RawLog>) -> Log {

@@ -1,4 +1,4 @@
-//! Checks `[cache]`, `[admin]` and `[observe]`.
+//! Checks `[cache]`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use secrecy::ExposeSecret;
 
 use super::cache::{Cache, CacheRule, Follow, RuleTexts};
 use super::check_tenants::database_exists;
-use super::checked::{Admin, Observe};
 use super::problem::{Problem, Problems, quoted};
 use super::raw::Raw;
 use super::raw_cache::{RawCache, RawFollow, RawRule};
@@ -299,42 +298,4 @@ fn follow(typed: &RawFollow, env: Env<'_>, problems: &Problems) -> Follow {
     }
     follow.password = Some(password.value);
     follow
-}
-
-/// `[admin]`: who may use the console.
-pub(super) fn admin(raw: &Raw, problems: &Problems) -> Admin {
-    let Some(typed) = &raw.admin else { return Admin::default() };
-    let names = |list: Option<&Located<Vec<Located<String>>>>| {
-        let list = list.into_iter().flat_map(|l| &l.value);
-        list.map(|name| {
-            known_user(name, raw, problems);
-            Arc::from(name.value.as_str())
-        })
-        .collect::<BTreeSet<Arc<str>>>()
-    };
-    Admin { users: names(typed.users.as_ref()), stats_users: names(typed.stats_users.as_ref()) }
-}
-
-/// Refuses a user who is not there: the console's users log in as all others do.
-fn known_user(name: &Located<String>, raw: &Raw, problems: &Problems) {
-    if raw.users.iter().any(|user| user.name.value == name.value) {
-        return;
-    }
-    let names: Vec<&str> = raw.users.iter().map(|user| user.name.value.as_str()).take(20).collect();
-    let mut problem = Problem::new(format!("there is no user {}", quoted(&name.value))).at(&name.at);
-    if names.is_empty() {
-        problem = problem.help("write [users.X] for each, with a password");
-    } else {
-        problem = problem.help(format!("valid here: {}", names.join(", ")));
-    }
-    problems.add(problem);
-}
-
-/// `[observe]`.
-pub(super) fn observe(raw: &Raw) -> Observe {
-    let mut observe = Observe::default();
-    if let Some(typed) = &raw.observe {
-        set(&mut observe.max_tenants, typed.max_tenants.as_ref());
-    }
-    observe
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::cache::Cache;
+use super::observe::{Http, Observe};
 use super::pool::{PoolOverrides, PoolSettings};
 use super::tenancy::{Tenancy, TenantRule};
 use crate::ids::SslMode;
@@ -139,26 +140,6 @@ pub struct Admin {
     pub users: BTreeSet<Arc<str>>,
     /// Who may look.
     pub stats_users: BTreeSet<Arc<str>>,
-}
-
-/// `[observe]`: what is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observe {
-    /// Tenants that have labels of their own in metrics; the others are counted together.
-    pub max_tenants: usize,
-}
-
-impl Default for Observe {
-    fn default() -> Self {
-        Self { max_tenants: 500 }
-    }
-}
-
-/// `[http]`: metrics, health and the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where it listens; port 0 lets the system choose one.
-    pub address: SocketAddr,
 }
 
 /// `[log]`: what is logged and how.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::checked::{Config, Database, Listen, User};
-use super::describe_cache::{describe_admin, describe_cache};
+use super::describe_cache::describe_cache;
+use super::describe_observe::{describe_admin, describe_http, describe_observe};
 use super::describe_tenancy::{describe_rule, describe_tenancy};
 use super::pool::{PoolOverrides, PoolSettings};
 use super::reader::{SIZES, key_text};
@@ -20,8 +21,7 @@ pub fn describe(config: &Config) -> String {
     let mut out = Text(String::new());
     listen(&mut out, &config.listen);
     if let Some(http) = &config.http {
-        out.header("http");
-        out.text("address", &http.address.to_string());
+        describe_http(&mut out, http);
     }
     out.header("log");
     out.text("level", config.log.level.word());
@@ -42,8 +42,7 @@ pub fn describe(config: &Config) -> String {
         describe_cache(&mut out, cache);
     }
     describe_admin(&mut out, &config.admin);
-    out.header("observe");
-    out.number("max_tenants", config.observe.max_tenants);
+    describe_observe(&mut out, &config.observe);
     out.0
 }
 

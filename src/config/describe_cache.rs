@@ -1,7 +1,6 @@
-//! What `[cache]`, `[admin]` and `[observe]` were understood to be.
+//! What `[cache]` was understood to be.
 
 use super::cache::{Cache, Follow, RuleTexts};
-use super::checked::Admin;
 use super::describe::Text;
 
 pub(super) fn describe_cache(out: &mut Text, cache: &Cache) {
@@ -49,10 +48,4 @@ fn follow(out: &mut Text, follow: &Follow) {
         None => out.comment("user: that of the database"),
     }
     out.flag("notify", follow.notify);
-}
-
-pub(super) fn describe_admin(out: &mut Text, admin: &Admin) {
-    out.header("admin");
-    out.list("users", admin.users.iter().map(ToString::to_string));
-    out.list("stats_users", admin.stats_users.iter().map(ToString::to_string));
 }

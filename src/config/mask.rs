@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Keys whose values may be shown. A key that is missing here is masked in errors, nothing worse.
-const OPEN_KEYS: [&str; 103] = [
+const OPEN_KEYS: [&str; 110] = [
     "include",
     "addresses",
     "unix_socket_dir",
@@ -112,6 +112,13 @@ const OPEN_KEYS: [&str; 103] = [
     "stats_users",
     "observe",
     "max_tenants",
+    "enabled",
+    "max_tracked",
+    "parameters",
+    "n_plus_one",
+    "threshold",
+    "window",
+    "token_file",
 ];
 
 /// Secrets of a file that parsed: exactly the values.
@@ -163,7 +170,8 @@ pub(super) fn of_table(text: &str, root: &DeTable<'_>) -> Vec<Range<usize>> {
 fn walk(key: &str, value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) {
     let hidden = match value {
         DeValue::String(typed) => {
-            let open = OPEN_KEYS.contains(&key) || (key == "password_env" && names_variable(typed));
+            let open = OPEN_KEYS.contains(&key)
+                || (matches!(key, "password_env" | "token_env") && names_variable(typed));
             !open || tells(typed)
         }
         // Whole, because of comments between the items.

@@ -19,19 +19,23 @@ mod cache;
 mod check;
 mod check_cache;
 mod check_entries;
+mod check_observe;
 mod check_tenancy;
 mod check_tenants;
 mod checked;
 mod describe;
 mod describe_cache;
+mod describe_observe;
 mod describe_tenancy;
 mod load;
 mod mask;
+mod observe;
 mod pattern;
 mod pool;
 mod problem;
 mod raw;
 mod raw_cache;
+mod raw_observe;
 mod raw_tenancy;
 mod reader;
 mod search_path;
@@ -44,11 +48,12 @@ mod tests;
 
 pub use cache::{Cache, CacheRule, Follow, FollowMode, RuleTexts};
 pub use checked::{
-    Admin, AuthType, CONSOLE_DATABASES, Config, Database, Http, Listen, ListenTls, Log, LogFormat, LogLevel,
-    Observe, ServerTls, User,
+    Admin, AuthType, CONSOLE_DATABASES, Config, Database, Listen, ListenTls, Log, LogFormat, LogLevel,
+    ServerTls, User,
 };
 pub use describe::describe;
 pub use load::{load, load_with};
+pub use observe::{Http, HttpLogin, NPlusOne, Observe};
 pub use pattern::{Glob, Pattern, Reading};
 pub use pool::{PoolMode, PoolOverrides, PoolSettings};
 pub use problem::{ConfigError, ConfigErrors};

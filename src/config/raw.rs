@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use super::checked::{AuthType, LogFormat, LogLevel};
 use super::pool::{PoolMode, PoolOverrides};
 use super::problem::{Problem, Problems, quoted};
-use super::raw_cache::{RawAdmin, RawCache, RawObserve, read_admin, read_cache, read_observe};
+use super::raw_cache::{RawCache, read_cache};
+use super::raw_observe::{RawAdmin, RawHttp, RawObserve, read_admin, read_http, read_observe};
 use super::raw_tenancy::{
     RawTenancy, RawTenant, RawUserTenants, read_tenancy, read_tenant, read_user_tenants,
 };
@@ -68,13 +69,6 @@ pub(super) struct RawTls {
     pub(super) broken: bool,
 }
 
-/// `[http]`.
-#[derive(Debug)]
-pub(super) struct RawHttp {
-    pub(super) at: At,
-    pub(super) address: Option<Located<String>>,
-}
-
 /// `[log]`.
 #[derive(Debug)]
 pub(super) struct RawLog {
@@ -94,12 +88,29 @@ pub(super) struct RawPool {
     pub(super) size_at: Option<At>,
 }
 
-/// A password in one of its three forms.
-#[derive(Debug, Default)]
+/// The keys of a secret's three forms, and what it is.
+#[derive(Debug)]
+pub(super) struct SecretKeys {
+    pub(super) what: &'static str,
+    pub(super) typed: &'static str,
+    pub(super) env: &'static str,
+    pub(super) file: &'static str,
+}
+
+impl SecretKeys {
+    pub(super) const PASSWORD: Self =
+        Self { what: "password", typed: "password", env: "password_env", file: "password_file" };
+    pub(super) const TOKEN: Self =
+        Self { what: "token", typed: "token", env: "token_env", file: "token_file" };
+}
+
+/// A secret in one of its three forms.
+#[derive(Debug)]
 pub(super) struct RawSecret {
-    pub(super) password: Option<Located<SecretString>>,
-    pub(super) password_env: Option<Located<String>>,
-    pub(super) password_file: Option<Located<PathBuf>>,
+    pub(super) keys: &'static SecretKeys,
+    pub(super) typed: Option<Located<SecretString>>,
+    pub(super) env: Option<Located<String>>,
+    pub(super) file: Option<Located<PathBuf>>,
 }
 
 /// `[databases.X]`.
@@ -244,12 +255,6 @@ fn read_tls(mut table: Reader<'_>, ca_file: &'static str) -> RawTls {
     tls
 }
 
-fn read_http(mut table: Reader<'_>) -> RawHttp {
-    let http = RawHttp { at: table.at.clone(), address: table.string("address") };
-    table.finish();
-    http
-}
-
 fn read_log(mut table: Reader<'_>) -> RawLog {
     let log = RawLog {
         at: table.at.clone(),
@@ -308,13 +313,14 @@ fn read_most_pinned(table: &mut Reader<'_>) -> Option<usize> {
     Some(most.value)
 }
 
-pub(super) fn read_secret(table: &mut Reader<'_>) -> RawSecret {
+pub(super) fn read_secret(table: &mut Reader<'_>, keys: &'static SecretKeys) -> RawSecret {
     RawSecret {
-        password: table
-            .string("password")
+        keys,
+        typed: table
+            .string(keys.typed)
             .map(|typed| Located { value: SecretString::from(typed.value), at: typed.at }),
-        password_env: table.string("password_env"),
-        password_file: table.path("password_file"),
+        env: table.string(keys.env),
+        file: table.path(keys.file),
     }
 }
 
@@ -328,7 +334,7 @@ fn read_database((name, table): (Located<String>, Option<Reader<'_>>)) -> Option
         port: table.count("port", 1..=usize::from(u16::MAX)),
         dbname: table.string("dbname"),
         user: table.string("user"),
-        secret: read_secret(&mut table),
+        secret: read_secret(&mut table, &SecretKeys::PASSWORD),
         tls: table.table("tls").map(|tls| read_tls(tls, "ca_file")).unwrap_or_default(),
         pool: read_pool(&mut table),
         cache: table.flag("cache"),
@@ -343,7 +349,7 @@ fn read_user((name, table): (Located<String>, Option<Reader<'_>>)) -> Option<Raw
         name,
         at: table.at.clone(),
         broken: false,
-        secret: read_secret(&mut table),
+        secret: read_secret(&mut table, &SecretKeys::PASSWORD),
         auth_type: table.word("auth_type", &AuthType::WORDS),
         databases: table.strings("databases"),
         tenants: read_user_tenants(&mut table),

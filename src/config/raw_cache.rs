@@ -1,14 +1,11 @@
-//! `[cache]`, `[admin]` and `[observe]` as somebody typed them.
+//! `[cache]` as somebody typed them.
 
 use std::time::Duration;
 
 use super::cache::FollowMode;
-use super::raw::{RawSecret, read_secret};
+use super::raw::{RawSecret, SecretKeys, read_secret};
 use super::reader::Reader;
 use super::source::{At, Located};
-
-/// Most tenants that may have labels of their own.
-const MAX_TENANTS: usize = 100_000;
 
 /// `[cache]`.
 #[derive(Debug)]
@@ -52,21 +49,6 @@ pub(super) struct RawFollow {
     pub(super) notify: Option<Located<bool>>,
 }
 
-/// `[admin]`.
-#[derive(Debug)]
-pub(super) struct RawAdmin {
-    pub(super) at: At,
-    pub(super) users: Option<Located<Vec<Located<String>>>>,
-    pub(super) stats_users: Option<Located<Vec<Located<String>>>>,
-}
-
-/// `[observe]`.
-#[derive(Debug)]
-pub(super) struct RawObserve {
-    pub(super) at: At,
-    pub(super) max_tenants: Option<Located<usize>>,
-}
-
 pub(super) fn read_cache(mut table: Reader<'_>) -> RawCache {
     let mut cache = RawCache {
         at: table.at.clone(),
@@ -108,26 +90,9 @@ fn read_follow(mut table: Reader<'_>) -> RawFollow {
         slot: table.string("slot"),
         max_lag: table.duration("max_lag"),
         user: table.string("user"),
-        secret: read_secret(&mut table),
+        secret: read_secret(&mut table, &SecretKeys::PASSWORD),
         notify: table.flag("notify"),
     };
     follow.broken = table.finish();
     follow
-}
-
-pub(super) fn read_admin(mut table: Reader<'_>) -> RawAdmin {
-    let admin = RawAdmin {
-        at: table.at.clone(),
-        users: table.strings("users"),
-        stats_users: table.strings("stats_users"),
-    };
-    table.finish();
-    admin
-}
-
-pub(super) fn read_observe(mut table: Reader<'_>) -> RawObserve {
-    let observe =
-        RawObserve { at: table.at.clone(), max_tenants: table.count("max_tenants", 0..=MAX_TENANTS) };
-    table.finish();
-    observe
 }

@@ -1,4 +1,4 @@
-//! Passwords: where they come from, and whether they have the shape they claim to have.
+//! Secrets: where they come from, and whether they have the shape they claim to have.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::mask;
 use super::problem::{Problem, Problems};
-use super::raw::RawSecret;
+use super::raw::{RawSecret, SecretKeys};
 use super::source::{At, Located, read_bytes, why};
 
 /// How a variable of the environment is looked up; an argument, so that tests need not change the
@@ -54,25 +54,26 @@ impl Shape {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told;
 
-/// The password that was typed, named or put into a file; `None`: none of the three.
+/// The secret that was typed, named or put into a file; `None`: none of the three.
 pub(super) fn resolve(
     raw: &RawSecret,
     env: Env<'_>,
     problems: &Problems,
 ) -> Result<Option<Located<SecretString>>, Told> {
+    let keys = raw.keys;
     let places = [
-        raw.password.as_ref().map(|l| &l.at),
-        raw.password_env.as_ref().map(|l| &l.at),
-        raw.password_file.as_ref().map(|l| &l.at),
+        raw.typed.as_ref().map(|l| &l.at),
+        raw.env.as_ref().map(|l| &l.at),
+        raw.file.as_ref().map(|l| &l.at),
     ];
     let mut places: Vec<&At> = places.into_iter().flatten().collect();
     places.sort_by_key(|at| at.span.start);
     if let [first, second, ..] = places.as_slice() {
-        let problem = Problem::new("the password is given more than once").at(second);
+        let problem = Problem::new(format!("the {} is given more than once", keys.what)).at(second);
         problems.add(
             problem
                 .also("first given", first)
-                .help("valid here: one of password, password_env, password_file"),
+                .help(format!("valid here: one of {}, {}, {}", keys.typed, keys.env, keys.file)),
         );
         return Err(Told);
     }
@@ -80,21 +81,25 @@ pub(super) fn resolve(
         problems.add(problem);
         Told
     };
-    if let Some(name) = &raw.password_env {
-        return from_env(name, env).map(Some).map_err(told);
+    if let Some(name) = &raw.env {
+        return from_env(name, keys, env).map(Some).map_err(told);
     }
-    if let Some(path) = &raw.password_file {
-        let failed = |why: &str| Problem::new(format!("cannot read `password_file`: {why}")).at(&path.at);
+    if let Some(path) = &raw.file {
+        let failed = |why: &str| Problem::new(format!("cannot read `{}`: {why}", keys.file)).at(&path.at);
         let bytes = read_bytes(&path.value).map_err(|e| told(failed(&why(&e))))?;
         let text = String::from_utf8(bytes).map_err(|_| told(failed("it is not UTF-8")))?;
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);
-        return usable(line, &path.at).map(Some).map_err(told);
+        return usable(line, keys, &path.at).map(Some).map_err(told);
     }
-    Ok(raw.password.clone())
+    Ok(raw.typed.clone())
 }
 
-fn from_env(name: &Located<String>, env: Env<'_>) -> Result<Located<SecretString>, Problem> {
+fn from_env(
+    name: &Located<String>,
+    keys: &SecretKeys,
+    env: Env<'_>,
+) -> Result<Located<SecretString>, Problem> {
     // What is not written as variables are may be the password itself.
     let shown =
         if mask::names_variable(&name.value) { format!("`{}`", name.value) } else { "named here".into() };
@@ -103,23 +108,23 @@ fn from_env(name: &Located<String>, env: Env<'_>) -> Result<Located<SecretString
     let Some(value) = valid.then(|| env(&name.value)).flatten() else {
         return Err(Problem::new(format!("the environment variable {shown} is not set"))
             .at(&name.at)
-            .help("valid here: the name of a variable that holds the password"));
+            .help(format!("valid here: the name of a variable that holds the {}", keys.what)));
     };
     match value.into_string() {
-        Ok(value) => usable(&value, &name.at),
+        Ok(value) => usable(&value, keys, &name.at),
         Err(_) => Err(Problem::new(format!("the environment variable {shown} is not UTF-8")).at(&name.at)),
     }
 }
 
-/// The rules that a typed password meets when it is read.
-fn usable(password: &str, at: &At) -> Result<Located<SecretString>, Problem> {
-    if password.is_empty() {
-        return Err(Problem::new("the password is empty").at(at));
+/// The rules that a typed secret meets when it is read.
+fn usable(secret: &str, keys: &SecretKeys, at: &At) -> Result<Located<SecretString>, Problem> {
+    if secret.is_empty() {
+        return Err(Problem::new(format!("the {} is empty", keys.what)).at(at));
     }
-    if password.contains('\0') {
-        return Err(Problem::new("the password contains a NUL character").at(at));
+    if secret.contains('\0') {
+        return Err(Problem::new(format!("the {} contains a NUL character", keys.what)).at(at));
     }
-    Ok(Located { value: SecretString::from(password), at: at.clone() })
+    Ok(Located { value: SecretString::from(secret), at: at.clone() })
 }
 
 /// Finds what is wrong with the password of a user: something that begins as a verifier or hash does must

@@ -15,6 +15,7 @@ use super::*;
 use crate::ids::{PinMode, SslMode};
 
 mod cache;
+mod observe;
 mod tenancy;
 
 const GOOD: &str = "[databases.app]\nhost = \"db\"\n[users.u]\npassword = \"hunter2\"\n";
@@ -415,6 +416,11 @@ fn secrets_are_masked_wherever_the_mistake_is() {
         "users = { x = { password = hunter2 } }",
         "users = { x = { password = \"hunter2\", } ",
         "[users.x]\npassword_env = hunter2",
+        "[http]\ntoken = hunter2",
+        "[http]\ntoken = \"hunter2",
+        "[http]\ntokne = hunter2",
+        "[http]\ntoken_env = hunter2",
+        "http = { token = hunter2 }",
         "[databases.b]\nhost = postgres://u:hunter2@h/db",
         // These parse, and are wrong.
         "[users.x]\npassword = 5 # hunter2",
@@ -429,6 +435,12 @@ fn secrets_are_masked_wherever_the_mistake_is() {
         "password = \"hunter2\"",
         "users = { x = { password = \"hunter2\", nope = 1 } }",
         "[users.x]\npassword_env = \"hunter2\"",
+        "[http]\ntoken = \"hunter2\"",
+        "[http]\ntoken = \"hunter2 hunter2 hunter2\"",
+        "[http]\ntokne = \"hunter2\"",
+        "[http]\ntoken_env = \"hunter2\"",
+        "[http]\nuser = \"u\"\npassword = \"md5hunter2\"",
+        "http.token = [\"hunter2\"]",
         "[users.x]\npassword_env = \"A=hunter2\"",
         "[users.x]\npassword = \"hunter2\"\npassword = \"hunter2\"",
         "[databases.b]\nhost = \"postgres://u:hunter2@h/db\"",
@@ -575,7 +587,7 @@ fn the_example_names_every_key() {
     let known = bad(
         "x=1\n[listen]\nx=1\n[listen.tls]\nx=1\n[http]\nx=1\n[log]\nx=1\n[pool]\nx=1\n[databases.a]\nx=1\nhost='h'\n[databases.a.tls]\nx=1\n[users.x]\nx=1\npassword='p'\n\
          [tenancy]\nx=1\n[[tenancy.resolvers]]\nx=1\nname='n'\nquery='q'\nset={'a.b'='c'}\n[tenancy.signature]\nx=1\nkey_file='key'\n[tenants.a]\nx=1\n\
-         [cache]\nx=1\n[[cache.rules]]\nx=1\nmatch='a'\n[cache.follow]\nx=1\n[admin]\nx=1\n[observe]\nx=1\n",
+         [cache]\nx=1\n[[cache.rules]]\nx=1\nmatch='a'\n[cache.follow]\nx=1\n[admin]\nx=1\n[observe]\nx=1\n[observe.n_plus_one]\nx=1\n",
     );
     for error in known.iter() {
         let valid = error.help.iter().find_map(|h| h.strip_prefix("valid here: ")).unwrap();
