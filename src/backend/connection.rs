@@ -4,9 +4,9 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use atomic_waker::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::cancel::CancelTarget;
 use crate::cache::{Database, Source};
-use crate::ids::BackendId;
-use crate::net::Stream;
+use crate::ids::{BackendId, ClientId};
+use crate::net::{Ends, Stream};
 use crate::session::{Action, ClientSession, ServerSession, Written};
 use crate::wire::{self, Parameters, PgError, Side, front};
 
@@ -82,6 +82,18 @@ pub struct BackendHandle {
     pub id: BackendId,
     /// Where and with what to cancel its query.
     pub cancel: CancelTarget,
+    /// The user that it is logged in as.
+    pub user: Box<str>,
+    /// Where its ends are.
+    pub ends: Ends,
+    /// When it was made.
+    pub made: SystemTime,
+    /// The client that has it, or had it last; 0: none yet.
+    client: AtomicU64,
+    /// It is being brought to rest without its client.
+    cleaning: AtomicBool,
+    /// How many statements were prepared on it when a client last gave it back.
+    prepared: AtomicU32,
     /// Cancel requests that are on their way to the server: until they have arrived nobody else may use the
     /// connection, or they would hit his query.
     cancelling: AtomicU32,
@@ -89,8 +101,49 @@ pub struct BackendHandle {
 }
 
 impl BackendHandle {
-    fn new(id: BackendId, cancel: CancelTarget) -> Self {
-        Self { id, cancel, cancelling: AtomicU32::new(0), waker: AtomicWaker::new() }
+    fn new(id: BackendId, cancel: CancelTarget, user: &str, ends: Ends) -> Self {
+        Self {
+            id,
+            cancel,
+            user: user.into(),
+            ends,
+            made: SystemTime::now(),
+            client: AtomicU64::new(0),
+            cleaning: AtomicBool::new(false),
+            prepared: AtomicU32::new(0),
+            cancelling: AtomicU32::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// The client that has it, or had it last.
+    pub fn client(&self) -> Option<ClientId> {
+        Some(ClientId(self.client.load(Ordering::Relaxed))).filter(|client| client.0 > 0)
+    }
+
+    /// A client has it.
+    pub fn set_client(&self, client: ClientId) {
+        self.client.store(client.0, Ordering::Relaxed);
+    }
+
+    /// Whether it is being brought to rest without its client.
+    pub fn is_cleaning(&self) -> bool {
+        self.cleaning.load(Ordering::Relaxed)
+    }
+
+    /// Says so.
+    pub fn set_cleaning(&self, cleaning: bool) {
+        self.cleaning.store(cleaning, Ordering::Relaxed);
+    }
+
+    /// How many statements were prepared on it when a client last gave it back.
+    pub fn prepared(&self) -> usize {
+        usize::try_from(self.prepared.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Cancel requests that are on their way to the server.
+    pub fn cancelling(&self) -> usize {
+        usize::try_from(self.cancelling.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
     /// A cancel request sets out.
@@ -173,15 +226,17 @@ impl Backend {
         io: Stream,
         id: BackendId,
         cancel: CancelTarget,
+        user: &str,
         parameters: Parameters,
         max_statements: usize,
         home: usize,
     ) -> Self {
         let now = Instant::now();
+        let ends = io.ends();
         let parameters = Arc::new(parameters);
         Self {
             io,
-            handle: Arc::new(BackendHandle::new(id, cancel)),
+            handle: Arc::new(BackendHandle::new(id, cancel, user, ends)),
             session: ServerSession::new(max_statements).with_initial(Arc::clone(&parameters)),
             out: Vec::new(),
             written: 0,
@@ -215,6 +270,7 @@ impl Backend {
             Stream::Pipe(Box::new(pipe)),
             id,
             cancel,
+            "",
             Parameters::from(vec![(b"TimeZone"[..].into(), b"UTC"[..].into())]),
             max_statements,
             0,
@@ -481,6 +537,8 @@ impl Backend {
         }
         self.session.rest();
         self.used = Instant::now();
+        let prepared = u32::try_from(self.session.prepared()).unwrap_or(u32::MAX);
+        self.handle.prepared.store(prepared, Ordering::Relaxed);
     }
 
     /// Says goodbye if the socket takes it at once, and closes.

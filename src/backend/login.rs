@@ -41,7 +41,7 @@ impl<'a> Login<'a> {
         self.authenticate().await?;
         let (cancel, parameters) = self.settle().await?;
         let max = self.config.max_prepared_statements;
-        Ok(Box::new(Backend::new(self.io, id, cancel, parameters, max, worker)))
+        Ok(Box::new(Backend::new(self.io, id, cancel, &self.config.user, parameters, max, worker)))
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ConnectError> {

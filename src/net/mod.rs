@@ -10,6 +10,7 @@
 //! - TLS objects never change: a reload builds new ones, running sessions keep theirs.
 //! - No timeouts in here: the caller wraps what may hang.
 
+mod ends;
 mod error;
 mod listener;
 mod socket;
@@ -19,6 +20,7 @@ pub mod tls;
 #[cfg(test)]
 mod tests;
 
+pub use ends::Ends;
 pub use error::NetError;
 pub use listener::{UnixListener, bind};
 pub use socket::{Keepalive, SocketOptions};

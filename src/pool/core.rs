@@ -15,7 +15,7 @@ use super::registry::DatabaseLimit;
 use super::share::{Places, Share};
 use super::slots::{Limits, Slots};
 use super::waiter::{Cell, Waiter};
-use crate::backend::{Backend, Connector};
+use crate::backend::{Backend, BackendHandle, Connector};
 use crate::cache::Caching;
 use crate::config::{PoolMode, PoolSettings};
 use crate::ids::{ClientId, PinMode, PoolKey};
@@ -94,6 +94,8 @@ pub(super) struct Inner {
     pub(super) queue: Queue<Arc<Cell>>,
     pub(super) slots: Slots,
     pub(super) failure: Option<Failure>,
+    /// All connections that exist.
+    pub(super) servers: Vec<Arc<BackendHandle>>,
     welcomes: Vec<(u64, Welcome)>,
     settings: Vec<Weak<Settings>>,
     /// Somebody has waited for longer than `reserve_pool_timeout`.

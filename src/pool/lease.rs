@@ -46,6 +46,7 @@ impl Lease {
         if backend.last_client.replace(want.client).is_some_and(|last| last != want.client) {
             backend.session.change_hands();
         }
+        backend.handle.set_client(want.client);
         let kind = pool.lease_kind();
         Self { pool, backend: Some(backend), kind }
     }

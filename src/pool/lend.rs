@@ -176,10 +176,11 @@ impl Pool {
     /// Closes a connection; its place and its tenant's share are free.
     fn discard(&self, mut backend: Box<Backend>) {
         tracing::debug!(server = %backend.id(), pool = %self.key(), "server connection closed");
-        let lent_to = backend.lent_to.take();
+        let (lent_to, id) = (backend.lent_to.take(), backend.id());
         backend.terminate();
         let mut inner = self.inner.lock();
         inner.slots.closed();
+        inner.servers.retain(|server| server.id != id);
         if let Some(tenant) = lent_to {
             inner.queue.give(tenant, self.time());
         }

@@ -17,6 +17,7 @@
 
 mod chain;
 mod core;
+mod info;
 mod interner;
 mod lease;
 mod lend;
@@ -29,6 +30,7 @@ pub mod slots;
 mod waiter;
 
 pub use self::core::{Acquire, EVERYTHING, Pool, PoolConfig, Want, Welcome};
+pub use info::{PoolInfo, ServerInfo, ServerState};
 pub use interner::Interner;
 pub use lease::{Kind, Lease, PinReason};
 pub use registry::{DatabaseLimit, DatabasePlace, Registry};

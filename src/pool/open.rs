@@ -136,6 +136,7 @@ impl Pool {
         let worker = backend.home;
         let mut inner = self.inner.lock();
         inner.slots.opened();
+        inner.servers.push(Arc::clone(&backend.handle));
         if inner.failure.take().is_some() {
             tracing::info!(pool = %self.key(), "the server is reachable again");
         }

@@ -227,6 +227,13 @@ impl<T> Queue<T> {
         oldest.map(|waiting| &waiting.waiter)
     }
 
+    /// The one that has waited for longest of all, whether its tenant is at its limit or not. Looks at all tenants.
+    pub fn longest(&self) -> Option<&T> {
+        let firsts = self.tenants.iter().filter_map(|(_, tenant)| tenant.waiters.first());
+        let oldest = firsts.filter_map(|slot| self.waiting.get(slot)).min_by_key(|waiting| waiting.number);
+        oldest.map(|waiting| &waiting.waiter)
+    }
+
     /// How many of those who wait could have a connection if there were enough; counted up to `most`.
     pub fn servable(&self, most: usize, places: Places) -> usize {
         let rule = self.rule(places, self.weights, self.tenants.len());

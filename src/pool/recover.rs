@@ -14,6 +14,7 @@ const SMALL: usize = 256 << 10;
 
 /// Does it in a task of its own and gives the connection back, or closes it.
 pub(super) fn spawn(pool: Arc<Pool>, backend: Box<Backend>, reset: bool) {
+    backend.handle.set_cleaning(true);
     let mut returning = Returning { pool, backend: Some(backend) };
     tokio::spawn(async move {
         let Some(backend) = returning.backend.as_deref_mut() else { return };
@@ -36,6 +37,7 @@ struct Returning {
 impl Drop for Returning {
     fn drop(&mut self) {
         if let Some(backend) = self.backend.take() {
+            backend.handle.set_cleaning(false);
             self.pool.give_back(backend);
         }
     }

@@ -24,6 +24,7 @@ use crate::session::{ClientSession, Mode};
 use crate::wire::PgError;
 
 mod fair;
+mod info;
 mod shares;
 
 // --- queue and slots ------------------------------------------------------------------------------------

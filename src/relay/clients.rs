@@ -9,9 +9,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::Mutex;
 use tracing::debug;
 
+use super::about::{About, Running};
 use crate::backend::BackendHandle;
 use crate::ids::ClientId;
 use crate::sql::Leaves;
@@ -35,17 +35,6 @@ pub(super) enum Wish {
 /// The session was woken for a wish, and its waker is used up.
 const WOKEN: u8 = 128;
 
-/// What a client's query is doing, for whoever wants to cancel it.
-#[derive(Debug, Default)]
-enum Running {
-    #[default]
-    Nothing,
-    /// It waits for a connection, or the connection is being prepared for it.
-    Waiting,
-    /// It has this one.
-    On(Arc<BackendHandle>),
-}
-
 /// What others may know of a client.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -57,7 +46,7 @@ pub struct ClientHandle {
     secret_len: u8,
     wishes: AtomicU8,
     waker: AtomicWaker,
-    running: Mutex<Running>,
+    pub(super) about: About,
     /// What it keeps its server connection for, as [`Leaves::bits`].
     pinned: AtomicU32,
 }
@@ -123,29 +112,29 @@ impl ClientHandle {
     pub(super) fn set_waiting(&self) {
         // A cancel request that came too late for an earlier query is not for this one.
         self.wishes.fetch_and(!(Wish::Cancel as u8), Ordering::AcqRel);
-        *self.running.lock() = Running::Waiting;
+        self.about.set_waiting();
     }
 
     pub(super) fn set_running(&self, backend: &Arc<BackendHandle>) {
-        *self.running.lock() = Running::On(Arc::clone(backend));
+        self.about.set_running(backend);
     }
 
     pub(super) fn set_idle(&self) {
-        *self.running.lock() = Running::Nothing;
+        self.about.set_idle();
     }
 
     /// Cancels what the client runs now. A connection that a request is on its way to is given to nobody
     /// else before it has arrived.
     async fn cancel(&self) {
-        let target = match &*self.running.lock() {
-            Running::Nothing => return,
+        let target = self.about.with_running(|running| match running {
+            Running::Nothing => None,
             Running::Waiting => {
                 self.wish(Wish::Cancel);
-                return;
+                None
             }
-            Running::On(backend) => (Arc::clone(backend), backend.begin_cancel()),
-        };
-        let (backend, cancelling) = target;
+            Running::On(backend) => Some((Arc::clone(backend), backend.begin_cancel())),
+        });
+        let Some((backend, cancelling)) = target else { return };
         if let Err(error) = backend.cancel.send().await {
             tracing::warn!(server = %backend.id, %error, "a cancel request did not reach the server");
         }
@@ -183,7 +172,12 @@ impl Clients {
     }
 
     /// Makes the cancel key of a client. `None` without random numbers.
-    pub(super) fn register(&self, id: ClientId, secret_len: usize) -> Option<Arc<ClientHandle>> {
+    pub(super) fn register(
+        &self,
+        id: ClientId,
+        secret_len: usize,
+        about: About,
+    ) -> Option<Arc<ClientHandle>> {
         let mut secret = [0; 32];
         rand::fill(&mut secret).ok()?;
         loop {
@@ -199,7 +193,7 @@ impl Clients {
                     secret_len: u8::try_from(secret_len.min(32)).unwrap_or(32),
                     wishes: AtomicU8::new(WOKEN),
                     waker: AtomicWaker::new(),
-                    running: Mutex::default(),
+                    about,
                     pinned: AtomicU32::new(0),
                 });
                 place.insert(Arc::clone(&handle));
@@ -227,9 +221,13 @@ impl Clients {
         true
     }
 
+    /// All of them, in no order.
+    pub(super) fn handles(&self) -> Vec<Arc<ClientHandle>> {
+        self.by_pid.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
     fn wish(&self, wish: Wish) {
-        let all: Vec<Arc<ClientHandle>> = self.by_pid.iter().map(|entry| Arc::clone(&entry)).collect();
-        for handle in all {
+        for handle in self.handles() {
             handle.wish(wish);
         }
     }

@@ -19,6 +19,7 @@
 //!   the middle of a transaction.
 //! - However a session ends, its server connection is brought to rest or closed.
 
+mod about;
 mod buffer;
 mod cached;
 mod clients;
@@ -37,6 +38,7 @@ mod tenants;
 mod transfer;
 mod welcome;
 
+pub use about::{ClientInfo, ClientState};
 pub use clients::{ClientHandle, Clients};
 pub use follow::{REPLICATION_STARTUP, STARTUP, Source, Trouble, Weight, examine, follow};
 pub use replication::{Route, replicate};

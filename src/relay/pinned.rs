@@ -13,6 +13,7 @@ impl Session {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
+        self.handle.note(&self.front);
         let server = self.leased_at.take().map(|at| at.elapsed()).unwrap_or_default();
         if self.shared.slow.is_some_and(|slow| server >= slow) {
             let (client, pool, waited) = (self.handle.id, self.pool.key(), self.waited);
@@ -39,7 +40,9 @@ impl Session {
             return Ok(());
         }
         self.over = false;
-        self.leased_at = Some(Instant::now());
+        let now = Instant::now();
+        self.handle.about.set_requested(now);
+        self.leased_at = Some(now);
         self.tenancy.as_ref().map_or(Ok(()), |tenancy| tenancy.begin())
     }
 

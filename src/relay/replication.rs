@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::about::About;
 use super::clients::{ClientHandle, Wish};
 use super::messages::Messages;
 use super::shared::Shared;
@@ -55,8 +56,9 @@ pub struct Route<'a> {
 /// # Errors
 /// The client was refused, and told so.
 pub async fn replicate(id: ClientId, client: LoggedIn, route: &Route<'_>) -> Result<(), PgError> {
+    let about = About::new(&client);
     let LoggedIn { mut stream, early, mut pending, secret_len, database_name, database, .. } = client;
-    match admit(id, secret_len, &database_name, route).await {
+    match admit((id, secret_len, about), &database_name, route).await {
         Ok((place, taken, server)) => {
             let metric = route.shared.metrics.replication(&database.name);
             tracing::info!(client = %id, database = %database_name, server = %server.id(), "replication connection opened");
@@ -85,12 +87,11 @@ struct Held {
 
 /// Finds places for the client and makes its server connection.
 async fn admit(
-    id: ClientId,
-    secret_len: usize,
+    (id, secret_len, about): (ClientId, usize, About),
     database: &Arc<str>,
     route: &Route<'_>,
 ) -> Result<(Place, DatabasePlace, Box<Backend>), PgError> {
-    let place = Place::take(id, secret_len, route.shared, route.max_clients)?;
+    let place = Place::take(id, secret_len, about, route.shared, route.max_clients)?;
     let taken = route.pools.place(database, route.max_db_connections).ok_or_else(|| {
         PgError::fatal("53300", "no server connection is free for replication")
             .hint("See max_db_connections in the proxy's configuration.")
@@ -368,7 +369,7 @@ mod tests {
     /// A relay that runs, the client's end and the server's end of it, and what others know it by.
     fn started(early: &[u8]) -> (DuplexStream, DuplexStream, Arc<Shared>) {
         let shared = Shared::new(Metrics::new().unwrap(), None, None);
-        let place = Place::take(ClientId(1), 4, &shared, 1).unwrap();
+        let place = Place::take(ClientId(1), 4, About::nobody(), &shared, 1).unwrap();
         let taken = Registry::default().place(&"shop".into(), Some(1)).unwrap();
         let (client, near) = tokio::io::duplex(PIPE);
         let (server, far) = tokio::io::duplex(PIPE);

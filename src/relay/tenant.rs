@@ -130,9 +130,14 @@ impl Tenancy {
         self.tenants.era().signer.is_some()
     }
 
-    /// The tenant's name.
+    /// The value that stands for the tenant.
     pub(super) fn name(&self) -> Option<&str> {
         self.state.as_ref().map(|state| &*state.tenant.id)
+    }
+
+    /// The tenant's name as operators know it.
+    pub(super) fn label(&self) -> Option<&Arc<str>> {
+        self.state.as_ref().map(|state| &state.tenant.name)
     }
 
     /// The login carries no tenant, on purpose.
@@ -225,6 +230,7 @@ impl Session {
             );
         }
         self.tenancy = tenancy;
+        self.note_tenant();
     }
 
     /// Sees to it that the tenant of a frame that wants a server is in force. Without tenancy there is nothing
@@ -382,6 +388,7 @@ impl Session {
         self.front.watch_writes(pool.caching().map(|caching| Arc::clone(&caching.database) as Arc<_>));
         self.listen_in(&pool.key().database);
         self.pool = pool;
+        self.note_tenant();
         self.front.set_duty(locals, guard, missing);
         Ok(Tenure::Right)
     }

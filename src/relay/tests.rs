@@ -22,6 +22,8 @@ use crate::session::tests::model::Model;
 use crate::session::tests::rig::{self, bare, bind, copy_data, execute, parse, query, run, sync, words};
 use crate::wire::{CancelRequest, Side, back, front};
 
+mod about;
+
 /// What a pipe holds.
 const PIPE: usize = 16 << 10;
 

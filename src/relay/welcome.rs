@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
+use super::about::About;
 use super::clients::ClientHandle;
 use super::deadline::Deadline;
 use super::session::{Outbox, Preparing, Session, Stage};
@@ -44,6 +45,7 @@ impl Place {
     pub(super) fn take(
         id: ClientId,
         secret_len: usize,
+        about: About,
         shared: &Arc<Shared>,
         max_clients: usize,
     ) -> Result<Self, PgError> {
@@ -55,7 +57,7 @@ impl Place {
             return Err(PgError::fatal("53300", "sorry, too many clients already")
                 .hint("See max_client_conn in the proxy's configuration."));
         }
-        let Some(handle) = clients.register(id, secret_len) else {
+        let Some(handle) = clients.register(id, secret_len, about) else {
             clients.leave();
             return Err(PgError::fatal("XX000", "no random numbers for a cancel key"));
         };
@@ -78,12 +80,13 @@ impl Drop for Place {
 /// # Errors
 /// The client was refused, and told so.
 pub async fn serve(id: ClientId, client: LoggedIn, host: &Host<'_>) -> Result<(), PgError> {
+    let about = About::new(&client);
     let LoggedIn { mut stream, early, mut pending, settings, secret_len, user, identity, .. } = client;
     let settings = host.pool.share_settings(settings);
     let tenancy = host.shared.tenants.as_ref().zip(identity);
     let tenancy = tenancy
         .map(|(tenants, identity)| Tenancy::new(Arc::clone(tenants), user, Arc::clone(host.pool), identity));
-    match admit(id, secret_len, &settings, tenancy, host, &mut pending).await {
+    match admit((id, secret_len, about), &settings, tenancy, host, &mut pending).await {
         Ok(Admitted { place, tenancy, settings, pool }) => {
             if stream.write_all(&pending).await.is_ok() && stream.flush().await.is_ok() {
                 let mut session = session(stream, early, settings, Arc::clone(&place.handle), pool, host);
@@ -129,14 +132,13 @@ fn as_reported(settings: &Arc<Settings>, known: &Parameters, pool: &Arc<Pool>) -
 
 /// Finds places for the client and writes its welcome.
 async fn admit(
-    id: ClientId,
-    secret_len: usize,
+    (id, secret_len, about): (ClientId, usize, About),
     settings: &Arc<Settings>,
     tenancy: Option<Box<Tenancy>>,
     host: &Host<'_>,
     pending: &mut Vec<u8>,
 ) -> Result<Admitted, PgError> {
-    let place = Place::take(id, secret_len, host.shared, host.max_clients)?;
+    let place = Place::take(id, secret_len, about, host.shared, host.max_clients)?;
     let (mut pool, mut tenancy) = (Arc::clone(host.pool), tenancy);
     if let Some(tenancy) = &mut tenancy {
         pool = tenancy.admit(settings).map_err(|error| error.with_severity(Severity::Fatal))?;
