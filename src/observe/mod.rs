@@ -10,20 +10,34 @@
 //!   Tenants, who may come with their clients, have labels of their own up to `[observe] max_tenants`.
 
 mod cache;
+mod histogram;
+mod ledger;
+mod memo;
+mod observer;
 mod record;
+mod rows;
+mod tags;
 
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Histogram as TimeHistogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::ids::PoolKey;
 use crate::sql::Leaves;
 
 pub use cache::{CacheCounts, CacheMetrics, FollowMetrics, Publishing};
+pub use histogram::{FixedHistogram, Histogram};
+pub use ledger::NPlusOneSettings;
+pub use memo::ShapeMemo;
+pub use observer::{Observer, ObserverSettings, Recorder};
 pub use record::{Caller, Detail, Phases, Served, StatementRecord, Tags, TransactionRecord};
+pub use rows::{
+    CallerKey, CallerRow, Counts, DatabaseRow, ErrorRow, NPlusOneRow, Quantiles, SlowRow, StatementDetail,
+    StatementRow, TenantRow, Totals,
+};
 
 /// All metrics of the process.
 #[derive(Clone, Debug)]
@@ -81,8 +95,8 @@ pub struct PoolMetrics {
     /// Times that a client began to keep one.
     pub pins: [IntCounter; Leaves::PINS.len()],
     transactions: IntCounter,
-    wait: Histogram,
-    transaction: Histogram,
+    wait: TimeHistogram,
+    transaction: TimeHistogram,
 }
 
 /// The handles of one database's listening connection.

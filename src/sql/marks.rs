@@ -79,7 +79,7 @@ pub fn marks(text: &[u8], standard_strings: bool) -> Result<Marks, BadMark> {
 }
 
 /// Gives what stands in each `/* … */` that `text` begins with.
-fn comments<'a>(
+pub(super) fn comments<'a>(
     text: &'a [u8],
     each: &mut dyn FnMut(&'a [u8]) -> Result<(), BadMark>,
 ) -> Result<(), BadMark> {
@@ -156,7 +156,7 @@ fn read(comment: &[u8], found: &mut Marks) -> Result<(), BadMark> {
 
 /// From behind the opening quote: the value with `\'` undone, and what follows behind the comma. `None` when
 /// something else follows, or nothing closes it.
-fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+pub(super) fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut value = Vec::new();
     let mut rest = text;
     loop {
@@ -181,7 +181,7 @@ fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-fn past_comma(text: &[u8]) -> &[u8] {
+pub(super) fn past_comma(text: &[u8]) -> &[u8] {
     memchr::memchr(b',', text).and_then(|at| text.get(at + 1..)).unwrap_or_default()
 }
 
@@ -211,7 +211,7 @@ fn shortened(key: &str) -> Box<str> {
 }
 
 /// Undoes `%41`. `None` for an escape without its two digits and for what is not UTF-8.
-fn decode(encoded: &[u8]) -> Option<String> {
+pub(super) fn decode(encoded: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
     while let [first, behind @ ..] = rest {
