@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::cache;
+use super::{cache, workers};
 use crate::admin::Operators;
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
@@ -19,7 +19,7 @@ use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
 use crate::net::NetError;
 use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, NPlusOneSettings, Observer, ObserverSettings};
 use crate::pool::{Pool, PoolConfig, Registry};
 use crate::relay::{self, REPLICATION_STARTUP, Router, STARTUP, Shared, Source, Tenants};
 
@@ -100,7 +100,7 @@ impl House {
         let tenants = config.tenancy.clone().map(|tenancy| Arc::new(Tenants::new(tenancy)));
         let metrics = Metrics::new().map_err(BuildError::Metrics)?;
         let house = Arc::new(Self {
-            shared: Shared::new(metrics, config.log.slow_query, tenants),
+            shared: Shared::new(metrics, config.log.slow_query, tenants, observer(&config)),
             pools: Registry::default(),
             accounts: ArcSwap::from_pointee(accounts),
             cache: cache::build(&config),
@@ -341,6 +341,22 @@ impl crate::admin::Status for House {
             .collect();
         if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
     }
+}
+
+/// Where sessions tell what their statements take; `None` if that is switched off.
+fn observer(config: &Config) -> Option<Arc<Observer>> {
+    let observe = &config.observe;
+    let settings = ObserverSettings {
+        max_tracked: observe.max_tracked,
+        max_tenants: observe.max_tenants,
+        n_plus_one: NPlusOneSettings {
+            threshold: observe.n_plus_one.threshold,
+            window: observe.n_plus_one.window,
+        },
+        slow: config.log.slow_query,
+        parameters: observe.parameters,
+    };
+    observe.enabled.then(|| Observer::new(settings, workers::count(&config.listen)))
 }
 
 fn key_of(client: &LoggedIn) -> PoolKey {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::accept::{Acceptor, BACKLOG, Listener};
 use super::house::{BuildError, House};
 use super::logging;
-use super::workers::{Workers, default_count};
+use super::workers::{self, Workers};
 use crate::admin;
 use crate::config::{self, Config};
 use crate::net;
@@ -56,8 +55,8 @@ pub(super) fn run(config: Config, path: &Path) -> Result<(), RunError> {
     logging::start(&config.log);
     raise_descriptors(config.listen.max_client_conn);
     let house = House::build(config).map_err(RunError::Build)?;
-    let count = house.config.listen.worker_threads.map_or_else(default_count, NonZeroUsize::get);
-    let workers = Workers::start(count).map_err(|e| RunError::Io("workers", e))?;
+    let workers =
+        Workers::start(workers::count(&house.config.listen)).map_err(|e| RunError::Io("workers", e))?;
     let control =
         Builder::new_current_thread().enable_all().build().map_err(|e| RunError::Io("runtime", e))?;
     let result = control.block_on(serve(&house, path, &workers));
@@ -207,6 +206,10 @@ async fn keep_house(house: Arc<House>) {
             // It looks at every entry: not on a worker, whose clients would wait.
             let sweep = move || cache.sweep(tokio::time::Instant::now());
             std::mem::drop(tokio::task::spawn_blocking(sweep));
+        }
+        if let Some(observer) = house.shared.observer.clone() {
+            // Many records: not on a worker either.
+            std::mem::drop(tokio::task::spawn_blocking(move || observer.collect()));
         }
         for pool in house.pools.all() {
             pool.tick(0);

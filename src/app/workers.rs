@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use crate::config::Listen;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
@@ -18,9 +19,14 @@ pub(super) struct Workers {
     stop: Arc<Notify>,
 }
 
+/// How many workers there are.
+pub(super) fn count(listen: &Listen) -> usize {
+    listen.worker_threads.map_or_else(default_count, NonZeroUsize::get)
+}
+
 /// How many workers, if the configuration says nothing: half of the cores, the other half for what is on
 /// the machine besides.
-pub(super) fn default_count() -> usize {
+fn default_count() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(2)
 }
 

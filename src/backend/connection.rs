@@ -447,6 +447,7 @@ impl Backend {
             };
             let here = head.len.min(rest.len());
             let body = rest.get(5..here).unwrap_or_default();
+            self.session.message_has(head.len);
             let action = self.session.on_backend(client, head.tag, body).map_err(|violation| {
                 out.extend_from_slice(chunk.get(run..at).unwrap_or_default());
                 Loss::Violation(violation.0)

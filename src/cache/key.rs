@@ -15,6 +15,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// Half of it: enough to tell questions of one client apart.
+    pub fn half(self) -> u64 {
+        self.low
+    }
+
     /// One of `shards` (a power of two).
     pub(super) fn shard(self, shards: usize) -> usize {
         self.low as usize & shards.wrapping_sub(1)

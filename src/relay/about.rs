@@ -164,10 +164,10 @@ impl About {
     }
 
     /// It has a connection.
-    pub(super) fn set_running(&self, backend: &Arc<BackendHandle>) {
+    pub(super) fn set_running(&self, backend: &Arc<BackendHandle>, at: Instant) {
         let mut doing = self.doing.lock();
         if matches!(doing.running, Running::Nothing) {
-            doing.since = Some(Instant::now());
+            doing.since = Some(at);
         }
         doing.running = Running::On(Arc::clone(backend));
     }

@@ -9,6 +9,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::about::{About, Running};
@@ -115,8 +116,8 @@ impl ClientHandle {
         self.about.set_waiting();
     }
 
-    pub(super) fn set_running(&self, backend: &Arc<BackendHandle>) {
-        self.about.set_running(backend);
+    pub(super) fn set_running(&self, backend: &Arc<BackendHandle>, at: Instant) {
+        self.about.set_running(backend, at);
     }
 
     pub(super) fn set_idle(&self) {

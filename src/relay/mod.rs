@@ -33,6 +33,7 @@ mod replication;
 mod resolvers;
 mod session;
 mod shared;
+mod telling;
 mod tenant;
 mod tenants;
 mod transfer;

@@ -1,7 +1,5 @@
 //! Between the transactions of a client that keeps its server connection.
 
-use tokio::time::Instant;
-
 use super::session::{End, Session, Stage};
 use crate::backend::Loss;
 use crate::observe::TransactionTiming;
@@ -14,7 +12,9 @@ impl Session {
             return;
         }
         self.handle.note(&self.front);
-        let server = self.leased_at.take().map(|at| at.elapsed()).unwrap_or_default();
+        let now = self.last_time();
+        let server = self.leased_at.take().map(|at| now.duration_since(at)).unwrap_or_default();
+        self.tell_transaction();
         if self.shared.slow.is_some_and(|slow| server >= slow) {
             let (client, pool, waited) = (self.handle.id, self.pool.key(), self.waited);
             tracing::info!(%client, %pool, ?server, ?waited, "slow transaction");
@@ -40,9 +40,10 @@ impl Session {
             return Ok(());
         }
         self.over = false;
-        let now = Instant::now();
+        let now = self.last_time();
         self.handle.about.set_requested(now);
         self.leased_at = Some(now);
+        self.tell_next();
         self.tenancy.as_ref().map_or(Ok(()), |tenancy| tenancy.begin())
     }
 
@@ -66,6 +67,7 @@ impl Session {
         lease.set_broken();
         tracing::warn!(client = %self.handle.id, server = %lease.id(), pool = %self.pool.key(), %loss, "server connection lost");
         let held = lease.kept_for();
+        self.tell_error(&loss.to_pg_error().sqlstate);
         if !held.any() {
             return End::Error(loss.to_pg_error());
         }

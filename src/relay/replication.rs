@@ -163,7 +163,7 @@ impl Relay {
     fn new(client: Stream, early: &[u8], place: &Place, server: Backend) -> Self {
         let (server, backend, _) = server.into_parts();
         let handle = Arc::clone(&place.handle);
-        handle.set_running(&backend);
+        handle.set_running(&backend, Instant::now());
         handle.hand_over();
         Self {
             client,
@@ -368,7 +368,7 @@ mod tests {
 
     /// A relay that runs, the client's end and the server's end of it, and what others know it by.
     fn started(early: &[u8]) -> (DuplexStream, DuplexStream, Arc<Shared>) {
-        let shared = Shared::new(Metrics::new().unwrap(), None, None);
+        let shared = Shared::new(Metrics::new().unwrap(), None, None, None);
         let place = Place::take(ClientId(1), 4, About::nobody(), &shared, 1).unwrap();
         let taken = Registry::default().place(&"shop".into(), Some(1)).unwrap();
         let (client, near) = tokio::io::duplex(PIPE);

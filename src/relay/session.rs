@@ -14,6 +14,7 @@ use super::deadline::{Deadline, Phase};
 use super::listen::Listener;
 use super::own::OwnBatch;
 use super::shared::Shared;
+use super::telling::Telling;
 use super::tenant::Tenancy;
 use crate::net::Stream;
 use crate::pool::{EVERYTHING, Kind, Lease, Pool, Share, Waiter, Want};
@@ -118,6 +119,8 @@ pub(super) struct Session {
     pub(super) wrote_at: u64,
     /// What it needs for answers from memory; `None` until it marks a query.
     pub(super) cached: Option<Box<Cached>>,
+    /// What is told of its statements; `None`: nothing.
+    pub(super) telling: Option<Box<Telling>>,
 }
 
 impl Session {
@@ -217,7 +220,7 @@ impl Session {
         match self.pool.acquire(want) {
             crate::pool::Acquire::Ready(lease) => {
                 self.waited = None;
-                self.begin(lease);
+                self.begin(lease, false);
                 Ok(!self.holds())
             }
             crate::pool::Acquire::Wait(waiter) => {
@@ -235,7 +238,7 @@ impl Session {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(lease)) => {
                 self.waited = Some(waiter.since().elapsed());
-                self.begin(lease);
+                self.begin(lease, true);
                 self.continue_client()?;
                 Ok(true)
             }
@@ -253,8 +256,7 @@ impl Session {
     }
 
     /// A connection is there: what must be done on it first goes out.
-    fn begin(&mut self, mut lease: Lease) {
-        self.leased_at = Some(Instant::now());
+    fn begin(&mut self, mut lease: Lease, waited: bool) {
         self.over = false;
         self.preparing = Preparing::Done;
         let (tenant, strict) = self.tenant();
@@ -273,8 +275,17 @@ impl Session {
             lease.used_by_borrower();
         }
         self.stage = Stage::Leased(lease);
+        self.begin_telling(waited);
+        self.leased_at = Some(self.last_time());
         if !foreign {
             self.prepare_settings();
+        }
+    }
+
+    /// Its connection is ready for what it sends.
+    fn runs(&self) {
+        if let Stage::Leased(lease) = &self.stage {
+            self.handle.set_running(&lease.handle, self.last_time());
         }
     }
 
@@ -287,7 +298,7 @@ impl Session {
             // With the first frame.
             backend.session.owe_settings(&self.front);
             self.preparing = Preparing::Done;
-            self.handle.set_running(&backend.handle);
+            self.runs();
             return;
         }
         let sign = signature.as_ref().map(|(signature, value)| (*signature, value.as_str()));
@@ -296,7 +307,7 @@ impl Session {
             self.handle.set_waiting();
         } else {
             self.preparing = Preparing::Done;
-            self.handle.set_running(&backend.handle);
+            self.runs();
         }
     }
 
@@ -316,7 +327,7 @@ impl Session {
             }
             (_, None) => {
                 self.preparing = Preparing::Done;
-                self.handle.set_running(&lease.handle);
+                self.runs();
             }
             (Preparing::Cleaning, Some(_)) => {
                 lease.set_broken();
@@ -342,6 +353,7 @@ impl Session {
 
     /// The frame that wanted a connection does not get one; the session goes on.
     fn refuse(&mut self, error: &PgError) {
+        self.tell_error(&error.sqlstate);
         self.refuse_with(&error.to_bytes());
     }
 
@@ -391,8 +403,9 @@ impl Session {
         }
         if self.probing && !lease.session.is_probing() {
             self.probing = false;
-            self.handle.set_running(&lease.handle);
+            self.runs();
         }
+        let Stage::Leased(lease) = &mut self.stage else { return Ok(()) };
         if !lease.is_reusable() {
             return Ok(());
         }
@@ -460,6 +473,7 @@ impl Session {
     /// Ends: the server connection comes to rest or is closed, the client hears why.
     async fn finish(mut self, end: End) {
         self.shared.clients.remove(&self.handle);
+        self.client_has_all();
         self.handle.set_idle();
         self.handle.set_pinned(Leaves::NOTHING);
         self.leave_listening();

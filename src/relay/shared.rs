@@ -8,7 +8,7 @@ use super::clients::Clients;
 use super::follow::Followers;
 use super::listen::Hubs;
 use super::tenants::Tenants;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Observer};
 use crate::pool::Interner;
 
 /// What all sessions share.
@@ -22,6 +22,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Transactions that keep a server connection for so long are logged.
     pub slow: Option<Duration>,
+    /// Where it is told what statements take; `None`: nowhere.
+    pub observer: Option<Arc<Observer>>,
     /// Tenants in use; `None` without tenancy.
     pub tenants: Option<Arc<Tenants>>,
     /// Who listens to what.
@@ -33,7 +35,12 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing in it yet.
-    pub fn new(metrics: Metrics, slow: Option<Duration>, tenants: Option<Arc<Tenants>>) -> Arc<Self> {
+    pub fn new(
+        metrics: Metrics,
+        slow: Option<Duration>,
+        tenants: Option<Arc<Tenants>>,
+        observer: Option<Arc<Observer>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             clients: Clients::default(),
             interner: Interner::default(),
@@ -41,6 +48,7 @@ impl Shared {
             followers: Followers::default(),
             metrics,
             slow,
+            observer,
             tenants,
             draining: AtomicBool::new(false),
         })

@@ -424,6 +424,7 @@ impl Session {
         let Some((_, future)) = &mut tenancy.resolving else { return Ok(false) };
         let Poll::Ready(result) = future.as_mut().poll(cx) else { return Ok(false) };
         tenancy.resolved = tenancy.resolving.take().map(|(who, _)| (who, result));
+        self.time_passed();
         self.continue_client()?;
         Ok(true)
     }

@@ -15,7 +15,7 @@ use crate::config::{Database, PoolMode, PoolOverrides, PoolSettings, ServerTls, 
 use crate::frontend::LoggedIn;
 use crate::ids::{BackendId, ClientId, PoolKey, SslMode};
 use crate::net::Stream;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Observer, ObserverSettings};
 use crate::pool::{Pool, PoolConfig, Registry};
 use crate::session::Settings;
 use crate::session::tests::model::Model;
@@ -23,6 +23,7 @@ use crate::session::tests::rig::{self, bare, bind, copy_data, execute, parse, qu
 use crate::wire::{CancelRequest, Side, back, front};
 
 mod about;
+mod telling;
 
 /// What a pipe holds.
 const PIPE: usize = 16 << 10;
@@ -35,6 +36,8 @@ struct Servers {
     down: AtomicBool,
     /// Answers are written byte by byte.
     split: AtomicBool,
+    /// Milliseconds until an answer comes.
+    delay: AtomicU64,
     /// Bytes written by a flood.
     flooded: AtomicUsize,
 }
@@ -74,6 +77,10 @@ impl Servers {
                 model.feed(bytes);
                 model.answers()
             };
+            let delay = self.delay.load(Ordering::SeqCst);
+            if delay > 0 {
+                sleep(Duration::from_millis(delay)).await;
+            }
             let most = if self.split.load(Ordering::SeqCst) { 1 } else { usize::MAX };
             for piece in answer.chunks(most) {
                 if io.write_all(piece).await.is_err() {
@@ -121,6 +128,10 @@ struct House {
     next: AtomicU64,
 }
 
+fn observed() -> ObserverSettings {
+    ObserverSettings { slow: Some(Duration::from_secs(2)), parameters: true, ..ObserverSettings::default() }
+}
+
 fn sized(size: usize) -> PoolSettings {
     PoolSettings { default_pool_size: size, ..PoolSettings::default() }
 }
@@ -143,7 +154,7 @@ impl House {
             }
         });
         Self {
-            shared: Shared::new(metrics, None, None),
+            shared: Shared::new(metrics, None, None, Some(Observer::new(observed(), 1))),
             pool,
             servers,
             client_idle: None,

@@ -30,7 +30,10 @@ impl Session {
     pub(super) fn flush_client(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
         match self.poll_flush_client(cx) {
             Poll::Ready(Err(_)) => Err(End::Gone),
-            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Ready(Ok(())) => {
+                self.client_has_all();
+                Ok(Poll::Ready(()))
+            }
             Poll::Pending => Ok(Poll::Pending),
         }
     }
@@ -45,12 +48,13 @@ impl Session {
             }
             out.unflushed = self.io.is_tls();
         }
+        let sent = std::mem::take(&mut out.sent);
         out.bytes.clear();
-        out.sent = 0;
         if out.unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             out.unflushed = false;
         }
+        self.count_sent(sent);
         Poll::Ready(Ok(()))
     }
 
@@ -74,6 +78,7 @@ impl Session {
             Poll::Ready(Err(loss)) => return Err(self.lost(&loss)),
         };
         let chunk = scratch.get(..n).unwrap_or_default();
+        self.answer_comes();
         if self.listener.is_some() {
             self.collect();
         }
@@ -86,6 +91,7 @@ impl Session {
             }
             Err(loss) => return Err(self.lost(&loss)),
         }
+        self.note_done();
         self.heal()?;
         self.prepared()?;
         self.settle_listening();
@@ -111,6 +117,7 @@ impl Session {
             match Pin::new(&mut self.io).poll_write(cx, run) {
                 Poll::Ready(Ok(n)) => {
                     sent = n;
+                    self.count_sent(n);
                     self.out.unflushed = self.io.is_tls();
                 }
                 Poll::Ready(Err(_)) => return Err(End::Gone),
@@ -153,6 +160,7 @@ impl Session {
             Poll::Ready(Ok(())) if buf.filled().is_empty() => return Err(End::Gone),
             Poll::Ready(Ok(())) => {}
         }
+        self.heard(buf.filled().len());
         self.take_in(buf.filled())?;
         // At once, and not with the next turn of the loop: it is what everybody waits for.
         self.flush_server(cx)?;
@@ -218,6 +226,7 @@ impl Session {
             let frame = rest.get(..here).unwrap_or_default();
             let Some(used) = self.judge_frame(head, frame, rest)? else { break };
             at += used;
+            self.count_frame(head.tag);
             self.frame_done();
         }
         self.release()?;
@@ -303,6 +312,7 @@ impl Session {
                         Ok(true) => continue,
                         Ok(false) => return Ok(false),
                         Err(error) => {
+                            self.tell_error(&error.sqlstate);
                             buffer::lend(&mut self.out.bytes);
                             self.front.refuse(head.tag, &error, &mut self.out.bytes);
                             self.streaming = head.len - frame.len();
@@ -342,6 +352,7 @@ impl Session {
 
     /// Refuses a frame before it is judged.
     fn refuse_next(&mut self, head: Frame, frame: &[u8], error: PgError) {
+        self.tell_error(&error.sqlstate);
         self.streaming = head.len - frame.len();
         self.streaming_on = false;
         buffer::lend(&mut self.out.bytes);

@@ -11,6 +11,7 @@ use super::clients::ClientHandle;
 use super::deadline::Deadline;
 use super::session::{Outbox, Preparing, Session, Stage};
 use super::shared::Shared;
+use super::telling::Telling;
 use super::tenant::Tenancy;
 use crate::backend::Loss;
 use crate::config::PoolMode;
@@ -176,6 +177,8 @@ fn session(
     };
     let mut front = ClientSession::new(mode, settings);
     front.set_gate(Arc::clone(pool.gate()));
+    let observer = host.shared.observer.as_ref();
+    front.measure(observer.map(|observer| Telling::shapes(observer, host.worker)));
     front.watch_writes(pool.caching().map(|caching| Arc::clone(&caching.database) as Arc<_>));
     Session {
         io,
@@ -203,6 +206,7 @@ fn session(
         listener: None,
         wrote_at: 0,
         cached: None,
+        telling: observer.map(|observer| Telling::new(observer, host.worker)),
     }
 }
 

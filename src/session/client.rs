@@ -14,6 +14,7 @@ use super::server::ServerSession;
 use super::settings::Settings;
 use super::sql_prepared::SqlStatements;
 use super::statement::{ClientStatements, Intern, Statement, own_name};
+use super::timing::Shapes;
 use crate::sql;
 use crate::wire::{self, Malformed, Parameters, PgError, Target, back, front};
 
@@ -83,6 +84,8 @@ pub struct ClientSession {
     pub(super) path: Option<Arc<str>>,
     /// What is kept of the replies to the frame that is judged.
     pub(super) keep: Option<Keep>,
+    /// How its statements are counted; `None`: they are not measured.
+    pub(super) shapes: Option<Arc<dyn Shapes>>,
 }
 
 /// The bytes of a frame that are at hand, and whether these are all.
@@ -123,6 +126,7 @@ impl ClientSession {
             watches: None,
             path: None,
             keep: None,
+            shapes: None,
         };
         session.settings_changed();
         session
@@ -329,11 +333,19 @@ impl ClientSession {
             return Err(PgError::protocol_violation("a frame without a header"));
         };
         let given = Given { frame, body, whole: frame.len() == len, len };
-        let mut to = To { server, out, replies, intern };
+        let verdict = self.judge(tag, &given, &mut To { server, out, replies, intern })?;
+        if matches!(verdict, Verdict::Forward | Verdict::Rewritten(_)) {
+            self.time_statement(tag, &given, server);
+        }
+        Ok(verdict)
+    }
+
+    fn judge(&mut self, tag: u8, given: &Given<'_>, to: &mut To<'_>) -> Result<Verdict, PgError> {
+        let body = given.body;
         match tag {
             front::TERMINATE => return Ok(Verdict::Terminate),
             front::PASSWORD => return Err(PgError::protocol_violation("unexpected password message")),
-            front::SYNC => return no_body(body).map(|()| self.sync(&given, &mut to)),
+            front::SYNC => return no_body(body).map(|()| self.sync(given, to)),
             // The server ignores all of it; so the books need no entry either.
             _ if to.server.discarding => return Ok(Verdict::Ignore),
             _ => {}
@@ -347,22 +359,22 @@ impl ClientSession {
         }
         let mut changes = None;
         if self.mode != Mode::Exclusive && self.must_bring(to.server) {
-            match self.bring(tag, &given, &mut to) {
+            match self.bring(tag, given, to) {
                 Brought::Nothing => {}
                 Brought::Fuse(fuse) => changes = Some(fuse),
                 Brought::Wait => return Ok(Verdict::Wait),
-                Brought::Refused(error) if tag == front::QUERY => return Ok(self.fail_query(error, &mut to)),
-                Brought::Refused(error) => return Ok(self.fail_in_batch(error, &mut to)),
+                Brought::Refused(error) if tag == front::QUERY => return Ok(self.fail_query(error, to)),
+                Brought::Refused(error) => return Ok(self.fail_in_batch(error, to)),
             }
         }
         if self.mode != Mode::Exclusive
-            && let Some(verdict) = self.discard_sequences(tag, &given, &mut to)
+            && let Some(verdict) = self.discard_sequences(tag, given, to)
         {
             return Ok(verdict);
         }
         match tag {
-            front::QUERY => return self.query(&given, changes, &mut to),
-            front::FUNCTION_CALL => return Ok(self.call(&given, changes, &mut to)),
+            front::QUERY => return self.query(given, changes, to),
+            front::FUNCTION_CALL => return Ok(self.call(given, changes, to)),
             front::COPY_DATA => return Ok(Verdict::Forward),
             front::COPY_DONE | front::COPY_FAIL => {
                 to.server.copy_in = false;
@@ -371,7 +383,7 @@ impl ClientSession {
             }
             _ => {}
         }
-        self.frame_of_batch(tag, &given, changes, &mut to)
+        self.frame_of_batch(tag, given, changes, to)
     }
 
     /// Parse, Bind, Describe, Execute, Close and Flush.
@@ -418,6 +430,7 @@ impl ClientSession {
             to.server.replay.truncate(recorded);
             return Ok(Verdict::Wait);
         }
+        self.time_exclusive(tag, given, to.server);
         match tag {
             front::PARSE => self.parse(given, to),
             front::BIND => self.bind(given, to),

@@ -81,6 +81,8 @@ pub struct Expect {
     pub(super) keep: Option<Keep>,
     /// What it writes.
     pub(super) written: Option<Box<Written>>,
+    /// The number of the statement that it runs, if that is measured; else 0.
+    pub(super) timed: u32,
 }
 
 impl Expect {
@@ -102,6 +104,7 @@ impl Expect {
             probes: false,
             keep: None,
             written: None,
+            timed: 0,
         }
     }
 

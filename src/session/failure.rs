@@ -26,6 +26,7 @@ impl ServerSession {
         self.copy_in = false;
         self.comparing = false;
         let kind = head.kind;
+        let failing = self.failing_number();
         if matches!(kind, Kind::Query | Kind::FunctionCall | Kind::Sync) {
             if head.aside {
                 self.slow_failed(framed(back::ERROR, body));
@@ -45,6 +46,8 @@ impl ServerSession {
                 client.undo(&undo);
             }
             let inserts = self.expect.front().and_then(|head| head.inserts.clone());
+            let code = replaced.as_ref().map_or(fields.sqlstate, |error| error.sqlstate.as_bytes());
+            self.time_error(failing, code);
             return Ok(self.shown_error(client, body, replaced.map(|e| e.to_bytes()), inserts.as_deref()));
         }
         self.note_other_rows(client, &fields);
@@ -62,7 +65,10 @@ impl ServerSession {
         }
         // In a failed transaction that is what the server says first.
         let as_it_is = head.kind == Kind::Outdated && fields.sqlstate == b"25P02";
-        let replaced = head.error.filter(|_| !as_it_is).map(|e| e.to_bytes());
+        let replaced = head.error.filter(|_| !as_it_is);
+        let code = replaced.as_ref().map_or(fields.sqlstate, |error| error.sqlstate.as_bytes());
+        self.time_error(failing, code);
+        let replaced = replaced.map(|error| error.to_bytes());
         Ok(self.shown_error(client, body, replaced, head.inserts.as_deref()))
     }
 

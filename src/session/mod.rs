@@ -5,7 +5,7 @@
 //! what belongs to one server connection: the replies that it owes, what is prepared on it, its settings and
 //! transaction status. The relay moves the bytes.
 //!
-//! May import: `wire`, `sql`, `ids`. Knows no socket, no clock, no lock.
+//! May import: `observe` (the plain data of a measurement), `wire`, `sql`, `ids`. Knows no socket, no clock, no lock.
 //!
 //! Invariants:
 //! - One [`Expect`] is queued for each reply that the server will send, in the order of the
@@ -48,6 +48,7 @@ mod settings;
 mod slow;
 mod sql_prepared;
 mod statement;
+mod timing;
 mod written;
 
 pub use client::{ClientSession, Mode, Verdict};
@@ -60,6 +61,7 @@ pub use pins::{PinGate, left_behind};
 pub use server::{Action, ServerSession, Signature, Violation};
 pub use settings::{Settings, is_settable};
 pub use statement::{Intern, MAX_CLIENT_STATEMENTS, SERVER_PREFIX, Statement};
+pub use timing::{Counted, Done, Noted, Shapes, Values};
 pub use written::Written;
 
 #[cfg(test)]

@@ -151,6 +151,7 @@ impl ClientSession {
             Found::There(statement, note) => (statement, note),
             Found::Outdated(named) => return Ok(self.fail_outdated(named, to)),
             Found::Nothing => {
+                to.server.time_bind(self, given.body, None);
                 to.server.push(Expect::new(Kind::Bind, true), to.replies);
                 return Ok(guard_bind(given, &bind, to));
             }
@@ -158,6 +159,7 @@ impl ClientSession {
         if let Err(error) = self.judge_pins(statement.leaves, to.server) {
             return Ok(self.fail_in_batch(error, to));
         }
+        to.server.time_bind(self, given.body, Some(&statement));
         self.note_use(&statement, to.server);
         if statement.leaves.has(sql::Leaves::RESETS) && !self.startup.is_empty() {
             let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);

@@ -47,12 +47,16 @@ impl ServerSession {
             return Err(Violation("a reply to nothing"));
         };
         let (kind, mut shown, probes, keep) = (head.kind, head.shown, head.probes, head.keep);
+        let timed = head.timed;
         if head.inserts.is_some() {
             match tag {
                 back::COMMAND_COMPLETE => shown &= !head.one_done(),
                 back::ROW_DESCRIPTION | back::DATA_ROW => shown &= !head.is_inserted(),
                 _ => {}
             }
+        }
+        if self.timing.is_some() {
+            self.time_message(timed, shown, tag, body);
         }
         let mut action = Action::Pass;
         let runs = matches!(kind, Kind::Execute | Kind::Query);
@@ -289,6 +293,7 @@ impl ServerSession {
         }
         if self.expect.is_empty() && !self.unsynced && status == b'I' {
             self.step_portals.clear();
+            self.time_idle();
             client.notified = false;
         }
         if let Some(before) = self.discarded.take() {

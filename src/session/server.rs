@@ -16,6 +16,7 @@ use super::settings::Settings;
 use super::slow::Slow;
 use super::sql_prepared::SqlStatements;
 use super::statement::{Note, SERVER_PREFIX, ServerStatements, Statement};
+use super::timing::Timing;
 use super::written::WriteLog;
 use crate::sql::{Class, Leaves};
 use crate::wire::{self, Parameters};
@@ -191,6 +192,8 @@ pub struct ServerSession {
     pub(super) log: WriteLog,
     /// Answers that are kept as they pass.
     pub(super) keeping: Option<Box<Keeping>>,
+    /// What its client's statements take, if that is measured.
+    pub(super) timing: Option<Box<Timing>>,
 }
 
 impl ServerSession {
@@ -262,6 +265,7 @@ impl ServerSession {
             step_portals: Vec::new(),
             log: WriteLog::default(),
             keeping: None,
+            timing: None,
         }
     }
 
@@ -446,6 +450,9 @@ impl ServerSession {
     /// Queues a reply; a synthetic one goes out at once when nothing is before it.
     pub(super) fn push(&mut self, expect: Expect, replies: &mut Vec<u8>) {
         self.defining |= expect.defines();
+        if expect.kind == Kind::Parse {
+            self.count_parse();
+        }
         self.expect.push_back(expect);
         if self.expect.len() == 1 {
             self.own_replies(replies);

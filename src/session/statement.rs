@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use lru::LruCache;
 
 use super::channels::disguised;
+use super::timing::{Noted, Shapes};
 use crate::sql;
 use crate::wire;
 
@@ -60,6 +61,8 @@ pub struct Statement {
     pub(super) steps: Arc<[sql::Step]>,
     /// As it goes to servers, if that is not `body`: a LISTEN in disguise, and the place of that word.
     pub(super) disguise: Option<(usize, Box<[u8]>)>,
+    /// How it is counted, once that was asked.
+    noted: OnceLock<Noted>,
     /// [`CURRENT`], [`DOUBTED`] or [`OUTDATED`]; it only grows.
     age: AtomicU8,
 }
@@ -118,6 +121,7 @@ impl Statement {
             marks: marks.ok().filter(|marks| !marks.pairs.is_empty()).map(Box::new),
             steps: steps.into_iter().map(|(_, step)| step).collect(),
             disguise,
+            noted: OnceLock::new(),
             age: AtomicU8::new(CURRENT),
         }
     }
@@ -135,6 +139,12 @@ impl Statement {
     /// A server said that it returns other rows now; `certain`: not for one session alone.
     pub(super) fn returns_others(&self, certain: bool) {
         self.age.fetch_max(if certain { OUTDATED } else { DOUBTED }, Ordering::Relaxed);
+    }
+
+    /// How it is counted.
+    pub fn noted(&self, shapes: &dyn Shapes, standard_strings: bool) -> Noted {
+        let text = || wire::c_string(&self.body).map_or(&b""[..], |(text, _)| text);
+        self.noted.get_or_init(|| shapes.noted(text(), standard_strings)).clone()
     }
 
     /// A Parse's body behind the name, as it goes to servers; empty if it is not kept.

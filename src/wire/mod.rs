@@ -20,7 +20,7 @@ mod write;
 pub use error::{ErrorFields, PgError, Severity};
 pub use frame::{Frame, FrameError, Side, header};
 pub use read::{
-    Bind, Malformed, Parse, Target, bind_head, c_string, column_names, error_fields, fields,
+    Bind, Malformed, Parse, Target, bind_head, bind_values, c_string, column_names, error_fields, fields,
     parameter_status, parse, target,
 };
 pub use startup::{

@@ -71,6 +71,29 @@ pub fn bind_head(bytes: &[u8]) -> Option<Bind<'_>> {
     Some(Bind { portal, statement, rest: bytes.len() - tail.len() })
 }
 
+/// The values in a Bind's body behind the two names, `None` for NULL; as many as are there, if it is cut off.
+pub fn bind_values(rest: &[u8]) -> Vec<Option<&[u8]>> {
+    let counted =
+        |bytes: &[u8]| bytes.first_chunk::<2>().map(|count| usize::from(u16::from_be_bytes(*count)));
+    let mut values = Vec::new();
+    let formats = counted(rest).unwrap_or_default();
+    let mut rest = rest.get(2 + formats * 2..).unwrap_or_default();
+    let count = counted(rest).unwrap_or_default();
+    rest = rest.get(2..).unwrap_or_default();
+    while values.len() < count {
+        let Some((len, tail)) = rest.split_first_chunk::<4>() else { break };
+        let Ok(len) = usize::try_from(i32::from_be_bytes(*len)) else {
+            values.push(None);
+            rest = tail;
+            continue;
+        };
+        let Some((value, tail)) = tail.split_at_checked(len) else { break };
+        values.push(Some(value));
+        rest = tail;
+    }
+    values
+}
+
 /// What a Describe or Close names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {

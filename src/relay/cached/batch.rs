@@ -305,8 +305,11 @@ impl Session {
         status: u8,
     ) {
         buffer::lend(&mut self.out.bytes);
-        for entry in entries.iter().flatten() {
-            self.hit(entry);
+        for (bound, entry) in batch.bound.iter().zip(entries) {
+            if let Some(entry) = entry {
+                self.hit(entry);
+                self.tell_hit(entry, |front| front.noted_statement(&bound.statement));
+            }
         }
         let empty = |tag: u8| [tag, 0, 0, 0, 4];
         let (mut names, mut uses) = (batch.names.iter(), batch.uses.iter());

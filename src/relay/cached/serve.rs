@@ -170,6 +170,7 @@ impl Session {
             Found::Hit(entry) => {
                 buffer::lend(&mut self.out.bytes);
                 self.hit(&entry);
+                self.tell_hit(&entry, |front| front.noted(text));
                 let out = &mut self.out.bytes;
                 out.extend_from_slice(entry.columns().unwrap_or_default());
                 out.extend_from_slice(entry.body());

@@ -54,6 +54,7 @@ impl Session {
         }
         cached.waiting = None;
         self.handle.set_idle();
+        self.time_passed();
         self.continue_client()?;
         if let Some(cached) = &mut self.cached {
             // For that frame only, and it is gone if there was no more use for it.

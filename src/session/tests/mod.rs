@@ -6,3 +6,4 @@ mod named;
 mod random;
 pub(crate) mod rig;
 mod tenants;
+mod timing;

@@ -82,7 +82,7 @@ impl Rig {
         });
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let shared = Shared::new(metrics, None, None);
+        let shared = Shared::new(metrics, None, None, None);
         let entered = runtime.enter();
         follow(&shared, &cache, || Source {
             cache: Arc::clone(&cache),
