@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{cache, workers};
+use super::{cache, metrics, workers};
 use crate::admin::Operators;
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
@@ -19,7 +19,7 @@ use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
 use crate::net::NetError;
 use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
-use crate::observe::{Metrics, NPlusOneSettings, Observer, ObserverSettings};
+use crate::observe::{Format, Metrics, NPlusOneSettings, Observer, ObserverSettings};
 use crate::pool::{Pool, PoolConfig, Registry};
 use crate::relay::{self, REPLICATION_STARTUP, Router, STARTUP, Shared, Source, Tenants};
 
@@ -78,7 +78,7 @@ pub(super) struct House {
     /// Who is in the console.
     pub(super) operators: Arc<Operators>,
     /// Held while metrics are read: two readers at once would count some things twice.
-    reading: Mutex<()>,
+    pub(super) reading: Mutex<()>,
     mock: MockKey,
     /// TLS towards each database's server.
     server_tls: HashMap<Arc<str>, Arc<ArcSwap<ClientTls>>>,
@@ -98,9 +98,9 @@ impl House {
                 .insert(Arc::clone(&database.name), Arc::new(ArcSwap::from_pointee(client_tls(database)?)));
         }
         let tenants = config.tenancy.clone().map(|tenancy| Arc::new(Tenants::new(tenancy)));
-        let metrics = Metrics::new().map_err(BuildError::Metrics)?;
+        let counters = Metrics::new().map_err(BuildError::Metrics)?;
         let house = Arc::new(Self {
-            shared: Shared::new(metrics, config.log.slow_query, tenants, observer(&config)),
+            shared: Shared::new(counters, config.log.slow_query, tenants, observer(&config)),
             pools: Registry::default(),
             accounts: ArcSwap::from_pointee(accounts),
             cache: cache::build(&config),
@@ -112,6 +112,7 @@ impl House {
             passed: DashMap::new(),
             config,
         });
+        house.shared.metrics.running.certificates(&metrics::certificates(&house.config));
         if let Some(tenants) = &house.shared.tenants {
             let router: Arc<dyn Router> = Arc::clone(&house) as Arc<dyn Router>;
             tenants.set_router(Arc::downgrade(&router));
@@ -148,6 +149,7 @@ impl House {
         for (slot, tls) in fresh {
             slot.store(Arc::new(tls));
         }
+        self.shared.metrics.running.certificates(&metrics::certificates(&self.config));
         Ok(())
     }
 
@@ -320,12 +322,7 @@ impl Router for House {
 
 impl crate::admin::Status for House {
     fn metrics(&self) -> Result<String, String> {
-        let _reading = self.reading.lock();
-        self.publish_cache();
-        for pool in self.pools.all() {
-            pool.publish();
-        }
-        self.shared.metrics.render().map_err(|error| error.to_string())
+        Ok(self.tell_metrics(Format::Text))
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -10,6 +10,7 @@ mod ddl;
 mod doctor;
 mod house;
 mod logging;
+mod metrics;
 mod run;
 mod workers;
 

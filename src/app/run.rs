@@ -148,17 +148,28 @@ async fn wait_for_end(house: &Arc<House>, path: &Path, signals: &mut Signals) ->
 
 /// Reads again what can be read again.
 fn reload(house: &House, path: &Path) {
+    let mut worked = true;
     match config::load(path) {
         Ok(fresh) => match house.reload_tenants(&fresh) {
             Ok(listed) => tracing::info!(listed, "SIGHUP: tenants were read again"),
-            Err(error) => tracing::error!(%error, "SIGHUP: the tenants stay as they were"),
+            Err(error) => {
+                worked = false;
+                tracing::error!(%error, "SIGHUP: the tenants stay as they were");
+            }
         },
-        Err(errors) => tracing::error!(%errors, "SIGHUP: the tenants stay as they were"),
+        Err(errors) => {
+            worked = false;
+            tracing::error!(%errors, "SIGHUP: the tenants stay as they were");
+        }
     }
     match house.reload_certificates() {
         Ok(()) => tracing::info!("SIGHUP: certificates and keys were read again"),
-        Err(error) => tracing::error!(%error, "SIGHUP: nothing was changed of certificates and keys"),
+        Err(error) => {
+            worked = false;
+            tracing::error!(%error, "SIGHUP: nothing was changed of certificates and keys");
+        }
     }
+    house.shared.metrics.running.reloaded(worked);
 }
 
 /// Lets transactions end for as long as is allowed, then ends what is left.

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
-/// What tenants are counted under that have no label of their own.
-const OTHER: &str = "other";
+use super::OTHER;
+
 const DATABASE: [&str; 1] = ["database"];
 const TENANT: [&str; 2] = ["database", "tenant"];
 
@@ -313,7 +313,7 @@ impl Publishing<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::observe::Metrics;
+    use crate::observe::{Format, Metrics};
 
     fn counts(hits: u64) -> CacheCounts {
         CacheCounts {
@@ -334,7 +334,7 @@ mod tests {
             publishing.tenant("h:1/d", tenant, &counts(*hits));
         }
         publishing.end();
-        metrics.render().unwrap()
+        metrics.render(Format::Text, None)
     }
 
     #[track_caller]
@@ -392,7 +392,7 @@ mod tests {
         follow.lag.set(0.25);
         follow.following.set(1);
         follow.reconnects.inc();
-        let text = metrics.render().unwrap();
+        let text = metrics.render(Format::Text, None);
         has(&text, r#"howdah_cache_follow_lag_seconds{database="h:1/d"} 0.25"#);
         has(&text, r#"howdah_cache_following{database="h:1/d"} 1"#);
         has(&text, r#"howdah_cache_follow_reconnects_total{database="h:1/d"} 1"#);

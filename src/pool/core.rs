@@ -357,6 +357,11 @@ impl Pool {
         let inner = self.inner.lock();
         let metrics = self.metrics();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let oldest = inner.queue.longest().map(|cell| cell.since.elapsed());
+        metrics.oldest_wait.set(oldest.unwrap_or_default().as_secs_f64());
+        metrics.size.set(count(self.settings().default_pool_size));
+        metrics.up.set(i64::from(inner.failure.is_none() || inner.slots.open() > 0));
+        metrics.connecting.set(count(inner.slots.connecting()));
         metrics.idle.set(count(inner.idle.len()));
         metrics.active.set(count(inner.slots.open().saturating_sub(inner.idle.len())));
         metrics.waiting.set(count(inner.queue.len()));

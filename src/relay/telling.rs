@@ -370,7 +370,11 @@ fn readable(bytes: &[u8], most: usize) -> Box<str> {
         }
     };
     if broken || text.contains('\0') {
-        let digits: String = kept.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|d| char::from_digit(d.into(), 16)).collect();
+        let digits: String = kept
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|d| char::from_digit(d.into(), 16))
+            .collect();
         return format!("\\x{digits}{cut}").into();
     }
     format!("{text}{cut}").into()

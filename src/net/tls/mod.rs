@@ -9,15 +9,29 @@ mod pem;
 mod server;
 mod verify;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls_pki_types::CertificateDer;
+
+use super::NetError;
 
 pub use client::{ClientTls, ClientTlsConfig};
 pub use server::{ServerTls, ServerTlsConfig, accept};
 
 /// The name of the Postgres protocol in ALPN (IANA; Postgres 17).
 pub const ALPN: &[u8] = b"postgresql";
+
+/// When the certificates in a file end, in seconds since 1970, in the file's order.
+///
+/// # Errors
+/// The file cannot be read, or what is in it is no certificate.
+pub fn certificate_ends(file: &Path) -> Result<Vec<i64>, NetError> {
+    let end = |der: &CertificateDer<'_>| pem::validity(der).map(|(_, not_after)| not_after);
+    let ends: Option<Vec<i64>> = pem::certificates(file)?.iter().map(end).collect();
+    ends.ok_or_else(|| NetError::file(file, "not a valid X.509 certificate"))
+}
 
 /// The one crypto provider, passed explicitly everywhere.
 fn provider() -> Arc<CryptoProvider> {
