@@ -11,8 +11,9 @@ use crate::session::{
 use crate::sql::Shape;
 use crate::wire::{self, PgError, back, front};
 
+/// Remembers nothing.
 #[derive(Debug)]
-struct Plain(bool);
+pub(super) struct Plain(pub(super) bool);
 
 impl Shapes for Plain {
     fn noted(&self, text: &[u8], standard_strings: bool) -> Noted {
