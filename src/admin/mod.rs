@@ -10,5 +10,5 @@
 mod console;
 mod http;
 
-pub use console::{Operations, Operators, serve_operator};
+pub use console::{Operations, Operators, StatHistory, serve_operator};
 pub use http::{Status, serve};

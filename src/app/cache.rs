@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admin::Operations;
-use crate::cache::{Cache, Counters, Database, Limits, Miss, Source};
+use crate::cache::{Cache, Counters, Limits, Miss, Source};
 use crate::config::Config;
 use crate::observe::CacheCounts;
 
@@ -23,21 +22,6 @@ pub(super) fn build(config: &Config) -> Option<Arc<Cache>> {
 /// What the cache calls a database on a server: two names that clients have for it share what is kept of it.
 pub(super) fn server_database(host: &str, port: u16, dbname: &str) -> String {
     format!("{host}:{port}/{dbname}")
-}
-
-impl Operations for House {
-    fn cache(&self) -> Option<Arc<Cache>> {
-        self.cache.clone()
-    }
-
-    fn cached_database(&self, name: &str) -> Option<Arc<Database>> {
-        let configured = self.config.database(name).map(|database| {
-            server_database(&database.host, database.port, database.dbname.as_deref().unwrap_or(name))
-        });
-        // Only one that is there: asking for it would make it.
-        let all = self.cache.as_ref()?.databases();
-        all.into_iter().find(|database| database.id() == name || Some(database.id()) == configured.as_deref())
-    }
 }
 
 impl House {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{cache, metrics, workers};
-use crate::admin::Operators;
+use crate::admin::{Operators, StatHistory};
 use crate::auth::scram::server::MockKey;
 use crate::auth::{AuthError, KeyCache, ScramKeys};
 use crate::backend::{Credential, ServerConfig};
@@ -77,6 +77,8 @@ pub(super) struct House {
     pub(super) accounts: ArcSwap<Accounts>,
     /// Who is in the console.
     pub(super) operators: Arc<Operators>,
+    /// What the console's averages are taken from.
+    pub(super) history: StatHistory,
     /// Held while metrics are read: two readers at once would count some things twice.
     pub(super) reading: Mutex<()>,
     mock: MockKey,
@@ -105,6 +107,7 @@ impl House {
             accounts: ArcSwap::from_pointee(accounts),
             cache: cache::build(&config),
             operators: Arc::default(),
+            history: StatHistory::default(),
             reading: Mutex::new(()),
             mock,
             server_tls,

@@ -6,6 +6,7 @@ mod accept;
 mod cache;
 mod cli;
 mod commands;
+mod console;
 mod ddl;
 mod doctor;
 mod house;

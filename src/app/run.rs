@@ -222,6 +222,10 @@ async fn keep_house(house: Arc<House>) {
             // Many records: not on a worker either.
             std::mem::drop(tokio::task::spawn_blocking(move || observer.collect()));
         }
+        if n % HOUSEKEEPING == 0 && house.history.is_due() {
+            let house = Arc::clone(&house);
+            std::mem::drop(tokio::task::spawn_blocking(move || house.history.sample(&*house)));
+        }
         for pool in house.pools.all() {
             pool.tick(0);
             if n % HOUSEKEEPING == 0 {

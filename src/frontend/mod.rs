@@ -15,6 +15,7 @@
 
 mod accounts;
 mod arrive;
+mod client;
 mod login;
 mod params;
 mod replication;
@@ -22,4 +23,5 @@ mod tenant;
 
 pub use accounts::Accounts;
 pub use arrive::{Arrival, LoggedIn, Operator, Rejected, arrive};
+pub use client::{ClientInfo, ClientState};
 pub use replication::Replication;

@@ -41,7 +41,7 @@ pub use ledger::NPlusOneSettings;
 pub use memo::ShapeMemo;
 pub use metrics::{ListenMetrics, Metrics, ReplicationMetric};
 pub use observer::{Observer, ObserverSettings, Recorder};
-pub use pools::{PoolMetrics, TransactionTiming};
+pub use pools::{PoolMetrics, Timed, TransactionTiming};
 pub use record::{Caller, Detail, Phases, Served, StatementRecord, Tags, TransactionRecord};
 pub use rows::{
     CallerKey, CallerRow, Counts, DatabaseRow, ErrorRow, NPlusOneRow, Quantiles, SlowRow, StatementDetail,

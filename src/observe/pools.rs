@@ -56,7 +56,28 @@ pub struct TransactionTiming {
     pub server: Duration,
 }
 
+/// What a pool has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timed {
+    /// Transactions that ended.
+    pub transactions: u64,
+    /// How long they waited for a server connection, in microseconds.
+    pub wait: u64,
+    /// How long they had one.
+    pub server: u64,
+}
+
 impl PoolMetrics {
+    /// What was counted so far.
+    pub fn timed(&self) -> Timed {
+        let micros = |seconds: f64| (seconds * 1e6) as u64;
+        Timed {
+            transactions: self.transactions.get(),
+            wait: micros(self.wait.get_sample_sum()),
+            server: micros(self.transaction.get_sample_sum()),
+        }
+    }
+
     /// The one place where a transaction's timing arrives.
     pub fn transaction(&self, timing: TransactionTiming) {
         self.transactions.inc();

@@ -1,6 +1,6 @@
 //! One pool: the connections of one login to one database.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -84,6 +84,8 @@ pub struct Pool {
     pub(super) limit: Arc<DatabaseLimit>,
     pub(super) ids: Arc<AtomicU64>,
     gate: Arc<PinGate>,
+    /// Times that a connection was lent.
+    pub(super) lent: AtomicU64,
     born: Instant,
 }
 
@@ -120,7 +122,7 @@ impl Pool {
         // In session mode each client has its connection anyway.
         let mode = if settings.pool_mode == PoolMode::Session { PinMode::Never } else { settings.pin };
         let gate = PinGate::new(mode, settings.most_pinned(), &key.to_string());
-        Self { key, config, inner: Mutex::default(), limit, ids, gate, born: now() }
+        Self { key, config, inner: Mutex::default(), limit, ids, gate, lent: AtomicU64::new(0), born: now() }
     }
 
     /// What it is for.
@@ -136,6 +138,11 @@ impl Pool {
     /// Its metrics.
     pub fn metrics(&self) -> &PoolMetrics {
         &self.config.metrics
+    }
+
+    /// Times that a connection was lent.
+    pub fn lent(&self) -> u64 {
+        self.lent.load(Ordering::Relaxed)
     }
 
     /// What it has of the cache.

@@ -49,6 +49,8 @@ pub struct PoolInfo {
     pub failure: Option<String>,
     /// Tenants that use it now or did a second ago.
     pub tenants: usize,
+    /// Times that a connection was lent.
+    pub lent: u64,
 }
 
 impl PoolInfo {
@@ -151,6 +153,7 @@ impl Pool {
             pinned,
             failure: inner.failure.as_ref().map(|failure| failure.error.to_string()),
             tenants: inner.queue.tenants(),
+            lent: self.lent(),
         }
     }
 

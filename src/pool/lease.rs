@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::core::{Pool, Want};
 use crate::backend::Backend;
@@ -47,6 +48,7 @@ impl Lease {
             backend.session.change_hands();
         }
         backend.handle.set_client(want.client);
+        pool.lent.fetch_add(1, Ordering::Relaxed);
         let kind = pool.lease_kind();
         Self { pool, backend: Some(backend), kind }
     }

@@ -39,7 +39,7 @@ mod tenants;
 mod transfer;
 mod welcome;
 
-pub use about::{ClientInfo, ClientState};
+pub use crate::frontend::{ClientInfo, ClientState};
 pub use clients::{ClientHandle, Clients};
 pub use follow::{REPLICATION_STARTUP, STARTUP, Source, Trouble, Weight, examine, follow};
 pub use replication::{Route, replicate};

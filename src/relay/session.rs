@@ -345,8 +345,6 @@ impl Session {
             }
             (_, Some(error)) => {
                 // Nothing was changed: the preamble is one transaction.
-                let fields = ErrorFields::read(error.get(5..).unwrap_or_default());
-                self.tell_error(&String::from_utf8_lossy(fields.sqlstate));
                 self.refuse_with(&error);
             }
         }

@@ -345,7 +345,6 @@ impl ServerSession {
             back::DATA_ROW => timed.rows += 1,
             back::COMMAND_COMPLETE => timing.finish(rows_of(body), None, false),
             back::PORTAL_SUSPENDED => timing.finish(None, None, true),
-            back::FUNCTION_RESULT => timing.finish(Some(0), None, false),
             back::EMPTY_QUERY => drop(timing.in_flight.pop_front()),
             _ => {}
         }
@@ -353,8 +352,7 @@ impl ServerSession {
 
     /// The client is told of an error. `number`: of the statement that it is about, 0 if it is about none.
     pub(super) fn time_error(&mut self, number: u32, sqlstate: &[u8]) {
-        // Of what was done ahead of its frames the client is told by whoever did it.
-        let Some(timing) = self.timing.as_mut().filter(|_| !self.preparing) else { return };
+        let Some(timing) = &mut self.timing else { return };
         let sqlstate = sqlstate.try_into().unwrap_or(*b"XX000");
         if number != 0 && timing.answered(number).is_some() {
             timing.finish(None, Some(sqlstate), false);

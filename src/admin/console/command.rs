@@ -1,21 +1,19 @@
 //! What an operator types, read.
 
+use super::options::Options;
+use super::view::{self, View};
 use crate::cache::Purge;
 use crate::sql::{Form, Lexer, Token};
 use crate::wire::PgError;
 
-/// Entries that are listed when nobody says how many.
-const ENTRIES: usize = 100;
-/// Most entries that are listed.
-const MAX_ENTRIES: usize = 10_000;
 /// Most statements of one text.
 const MAX_STATEMENTS: usize = 20;
 
 /// One command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Command {
     /// Looks at something.
-    Show(Show),
+    Show(View, Options),
     /// Drops answers from memory.
     Purge {
         /// Which.
@@ -23,38 +21,29 @@ pub(super) enum Command {
         /// Of one database only.
         database: Option<String>,
     },
+    /// Forgets what was measured.
+    ResetStatistics,
     /// What drivers say by themselves and what means nothing here; with the tag that they expect.
     Ignored(&'static str),
+    /// PgBouncer has it, and Howdah has not: its word, and what to do instead.
+    Missing(&'static str, &'static str),
 }
 
-/// What can be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Show {
-    Help,
-    Version,
-    Cache,
-    CacheMisses,
-    CacheEntries {
-        /// At most so many.
-        limit: usize,
-    },
-}
-
-/// All commands, as SHOW HELP tells them.
-pub(super) const HELP: [(&str, &str); 6] = [
-    ("SHOW HELP", "these commands"),
-    ("SHOW VERSION", "the version of Howdah"),
-    ("SHOW CACHE", "for each database, what the cache holds and did"),
-    ("SHOW CACHE_MISSES", "for each database, why marked statements went to the server"),
-    ("SHOW CACHE_ENTRIES [LIMIT n]", "answers in memory, the largest first; 100 without a limit"),
+/// What is not a SHOW, as SHOW HELP tells it.
+pub(super) const HELP: [(&str, &str); 3] = [
     (
         "CACHE PURGE [TABLE [schema.]x | TAG x | TENANT x | ALL] [database]",
         "drops answers from memory, of one database or of all",
     ),
+    (
+        "RESET STATS",
+        "forgets statements, tenants, errors, N+1 and slow statements; totals since the start stay",
+    ),
+    ("RESET QUERIES", "the same"),
 ];
 
 /// Words with which drivers and pools begin statements of their own.
-const IGNORED: [(&str, &str); 10] = [
+const IGNORED: [(&str, &str); 13] = [
     ("set", "SET"),
     ("reset", "RESET"),
     ("discard", "DISCARD ALL"),
@@ -65,6 +54,30 @@ const IGNORED: [(&str, &str); 10] = [
     ("end", "COMMIT"),
     ("rollback", "ROLLBACK"),
     ("abort", "ROLLBACK"),
+    ("close", "CLOSE CURSOR ALL"),
+    ("listen", "LISTEN"),
+    ("unlisten", "UNLISTEN"),
+];
+
+const STOP: &str = "SIGTERM lets transactions end and stops Howdah.";
+const RELOAD: &str = "SIGHUP reads certificates, keys and tenants again.";
+const SERVER: &str =
+    "On the server, pg_terminate_backend ends a connection; SHOW SERVERS has its process id.";
+const RESTART: &str = "Change the configuration and restart Howdah.";
+
+/// What PgBouncer does on command, and Howdah does not.
+const MISSING: [(&str, &str, &str); 11] = [
+    ("disable", "DISABLE", RESTART),
+    ("enable", "ENABLE", RESTART),
+    ("kill", "KILL", SERVER),
+    ("kill_client", "KILL_CLIENT", SERVER),
+    ("pause", "PAUSE", STOP),
+    ("reconnect", "RECONNECT", SERVER),
+    ("reload", "RELOAD", RELOAD),
+    ("resume", "RESUME", STOP),
+    ("shutdown", "SHUTDOWN", STOP),
+    ("suspend", "SUSPEND", STOP),
+    ("wait_close", "WAIT_CLOSE", SERVER),
 ];
 
 /// Reads a text of any number of commands.
@@ -79,19 +92,30 @@ pub(super) fn commands(text: &str) -> Result<Vec<Command>, PgError> {
         if commands.len() == MAX_STATEMENTS {
             return Err(PgError::error("54000", format!("more than {MAX_STATEMENTS} commands in one text")));
         }
-        commands.push(Words { rest: tokens }.command()?);
+        commands.push(Words::new(tokens).command()?);
     }
     Ok(commands)
 }
 
 /// What is left of a statement.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     rest: &'a [Token<'a>],
 }
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    pub(super) fn new(tokens: &'a [Token<'a>]) -> Self {
+        Self { rest: tokens }
+    }
+
+    /// Takes the next token.
+    pub(super) fn next(&mut self) -> Option<Token<'a>> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
     /// Takes the next token if it is this word.
-    fn is(&mut self, word: &str) -> bool {
+    pub(super) fn is(&mut self, word: &str) -> bool {
         let Some((first, rest)) = self.rest.split_first() else { return false };
         let found = first.is(word);
         if found {
@@ -100,7 +124,8 @@ impl Words<'_> {
         found
     }
 
-    fn symbol(&mut self, symbol: u8) -> bool {
+    /// Takes the next token if it is this byte.
+    pub(super) fn symbol(&mut self, symbol: u8) -> bool {
         let Some((first, rest)) = self.rest.split_first() else { return false };
         let found = *first == Token::Symbol(symbol);
         if found {
@@ -110,7 +135,7 @@ impl Words<'_> {
     }
 
     /// Takes a name: an identifier, folded as the server does it when `fold`, or any text in quotes.
-    fn name(&mut self, what: &str, fold: bool) -> Result<String, PgError> {
+    pub(super) fn name(&mut self, what: &str, fold: bool) -> Result<String, PgError> {
         let Some((first, rest)) = self.rest.split_first() else {
             return Err(syntax(&format!("the command ends where {what} should be")));
         };
@@ -129,7 +154,8 @@ impl Words<'_> {
         Ok(name)
     }
 
-    fn end<T>(&self, value: T) -> Result<T, PgError> {
+    /// All of it was taken.
+    pub(super) fn end<T>(&self, value: T) -> Result<T, PgError> {
         if self.rest.is_empty() {
             Ok(value)
         } else {
@@ -139,38 +165,52 @@ impl Words<'_> {
 
     fn command(mut self) -> Result<Command, PgError> {
         if self.is("show") {
-            return self.show().map(Command::Show);
+            return self.show();
         }
         if self.is("cache") {
             return if self.is("purge") { self.purge() } else { Err(syntax("CACHE can only PURGE")) };
         }
-        let ignored = IGNORED.iter().find(|(word, _)| self.rest.first().is_some_and(|t| t.is(word)));
+        let first = self.rest.first();
+        let starts = |word: &str| first.is_some_and(|token| token.is(word));
+        if starts("reset") {
+            return self.reset();
+        }
+        if let Some((_, word, instead)) = MISSING.iter().find(|(word, ..)| starts(word)) {
+            return Ok(Command::Missing(word, instead));
+        }
+        let ignored = IGNORED.iter().find(|(word, _)| starts(word));
         ignored
             .map(|(_, tag)| Command::Ignored(tag))
             .ok_or_else(|| syntax("the console knows no such command"))
     }
 
-    fn show(&mut self) -> Result<Show, PgError> {
-        let simple = [
-            ("help", Show::Help),
-            ("version", Show::Version),
-            ("cache", Show::Cache),
-            ("cache_misses", Show::CacheMisses),
-        ];
-        if let Some((_, show)) = simple.into_iter().find(|(word, _)| self.is(word)) {
-            return self.end(show);
-        }
-        if self.is("cache_entries") {
-            let limit = if self.is("limit") { self.limit()? } else { ENTRIES };
-            return self.end(Show::CacheEntries { limit });
-        }
-        Err(syntax("the console has nothing of that name to show"))
+    fn show(&mut self) -> Result<Command, PgError> {
+        let Some(view) = view::VIEWS.iter().find(|(word, ..)| self.is(word)).map(|(_, view, _)| *view) else {
+            return self.parameter();
+        };
+        let options = Options::read(self, view.columns())?;
+        self.end(Command::Show(view, options))
     }
 
-    fn limit(&mut self) -> Result<usize, PgError> {
-        let typed = self.name("LIMIT", false)?;
-        let limit = typed.parse().ok().filter(|limit| *limit <= MAX_ENTRIES);
-        limit.ok_or_else(|| syntax(&format!("LIMIT must be a number from 0 to {MAX_ENTRIES}")))
+    /// What drivers ask a server for.
+    fn parameter(&mut self) -> Result<Command, PgError> {
+        let known = view::PARAMETERS.iter().position(|([(name, _)], _)| self.is(name));
+        let known = if known.is_none() && self.is("time") && self.is("zone") {
+            view::PARAMETERS.iter().position(|([(name, _)], _)| *name == "timezone")
+        } else {
+            known
+        };
+        let known = known.ok_or_else(|| syntax("the console has nothing of that name to show"))?;
+        self.end(Command::Show(View::Parameter(known), Options::default()))
+    }
+
+    fn reset(&mut self) -> Result<Command, PgError> {
+        self.is("reset");
+        if self.is("stats") || self.is("statistics") || self.is("queries") {
+            return self.end(Command::ResetStatistics);
+        }
+        // RESET ALL is what pools of drivers say before each loan: it must cost nobody his statistics.
+        Ok(Command::Ignored("RESET"))
     }
 
     fn purge(&mut self) -> Result<Command, PgError> {
@@ -195,7 +235,8 @@ impl Words<'_> {
     }
 }
 
-fn syntax(what: &str) -> PgError {
+/// 42601.
+pub(super) fn syntax(what: &str) -> PgError {
     PgError::error("42601", what.to_owned()).hint("SHOW HELP lists the commands.")
 }
 
@@ -221,15 +262,25 @@ mod tests {
 
     #[test]
     fn commands_are_read() {
-        let shown = |show| Command::Show(show);
+        let shown = |view| Command::Show(view, Options::default());
         for (text, command) in [
-            ("SHOW HELP", shown(Show::Help)),
-            (" show /* x */ version ;", shown(Show::Version)),
-            ("Show Cache -- now", shown(Show::Cache)),
-            ("SHOW CACHE_MISSES", shown(Show::CacheMisses)),
-            ("SHOW CACHE_ENTRIES", shown(Show::CacheEntries { limit: 100 })),
-            ("show cache_entries limit 7", shown(Show::CacheEntries { limit: 7 })),
-            ("SHOW CACHE_ENTRIES LIMIT 0", shown(Show::CacheEntries { limit: 0 })),
+            ("SHOW HELP", shown(View::Help)),
+            (" show /* x */ version ;", shown(View::Version)),
+            ("Show Cache -- now", shown(View::Cache)),
+            ("SHOW CACHE_MISSES", shown(View::CacheMisses)),
+            ("SHOW CACHE_ENTRIES", shown(View::CacheEntries)),
+            ("show STATS_TOTALS", shown(View::StatsTotals)),
+            ("SHOW client_encoding", shown(View::Parameter(0))),
+            ("SHOW TIME ZONE", shown(View::Parameter(4))),
+            ("RESET STATS", Command::ResetStatistics),
+            ("reset queries;", Command::ResetStatistics),
+            ("RESET ALL", Command::Ignored("RESET")),
+            ("RESET application_name", Command::Ignored("RESET")),
+            ("PAUSE", Command::Missing("PAUSE", STOP)),
+            ("kill app", Command::Missing("KILL", SERVER)),
+            ("KILL_CLIENT 5", Command::Missing("KILL_CLIENT", SERVER)),
+            ("RELOAD", Command::Missing("RELOAD", RELOAD)),
+            ("UNLISTEN *", Command::Ignored("UNLISTEN")),
             ("CACHE PURGE", purge(Purge::All, None)),
             ("CACHE PURGE ALL", purge(Purge::All, None)),
             ("CACHE PURGE ALL app", purge(Purge::All, Some("app"))),
@@ -252,11 +303,26 @@ mod tests {
     }
 
     #[test]
+    fn options_are_read() {
+        let Command::Show(View::CacheEntries, options) = one("show cache_entries limit 7") else { panic!() };
+        assert_eq!((options.limit, options.is_plain()), (Some(7), true));
+        let Command::Show(View::Pools, options) = one("SHOW POOLS WHERE user = 'a' ORDER BY maxwait DESC")
+        else {
+            panic!()
+        };
+        assert_eq!((options.limit, options.is_plain()), (None, false));
+    }
+
+    #[test]
     fn what_is_no_command_is_refused() {
         for text in [
             "SELECT 1",
             "SHOW",
-            "SHOW POOLS",
+            "SHOW POOL",
+            "SHOW POOLS app",
+            "SHOW STATS; ; SHOW x",
+            "SHOW TIME",
+            "RESET STATS now",
             "SHOW CACHE x",
             "SHOW \"cache\"",
             "SHOW CACHE_ENTRIES LIMIT",
@@ -282,7 +348,8 @@ mod tests {
 
     #[test]
     fn every_command_of_the_help_is_one() {
-        for (syntax, _) in HELP {
+        let views = view::VIEWS.map(|(word, ..)| format!("SHOW {word}"));
+        for syntax in HELP.iter().map(|(syntax, _)| (*syntax).to_owned()).chain(views) {
             let plain: String = syntax.chars().take_while(|c| *c != '[').collect();
             assert!(commands(&plain).is_ok(), "{syntax}");
         }
@@ -290,7 +357,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "\\PC{0,60}|((show|cache|purge|table|tag|all|limit|'|\"|;|\\.|x|1) ?){0,9}") {
+        fn no_text_panics(text in "\\PC{0,60}|((show|cache|purge|table|tag|all|limit|reset|stats|'|\"|;|\\.|x|1) ?){0,9}") {
             let _ = commands(&text);
         }
     }

@@ -9,8 +9,16 @@
 
 mod cache;
 mod command;
+mod observed;
+mod options;
+mod pools;
+mod settings;
+mod show;
+mod sockets;
+mod stats;
 mod table;
 mod talk;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -20,10 +28,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub use self::stats::StatHistory;
 use self::talk::{Next, Talk};
 use crate::cache::{Cache, Database};
-use crate::frontend::Operator;
+use crate::config::Config;
+use crate::frontend::{ClientInfo, Operator};
 use crate::net::Stream;
+use crate::observe::Observer;
+use crate::pool::Pool;
 use crate::wire::{self, PgError, Side};
 
 /// As `SHOW VERSION` and the clients' `server_version` have it.
@@ -40,6 +52,22 @@ pub trait Operations: Send + Sync + 'static {
     fn cache(&self) -> Option<Arc<Cache>>;
     /// What is cached of a database, by the name that clients ask for or by its own, `host:port/name`.
     fn cached_database(&self, name: &str) -> Option<Arc<Database>>;
+    /// What was measured; `None`: nothing is.
+    fn observer(&self) -> Option<Arc<Observer>>;
+    /// The configuration that holds now.
+    fn config(&self) -> Arc<Config>;
+    /// All pools.
+    fn pools(&self) -> Vec<Arc<Pool>>;
+    /// All clients that are logged in, the first first.
+    fn clients(&self) -> Vec<ClientInfo>;
+    /// Connections that have not logged in yet.
+    fn logins(&self) -> usize;
+    /// What the sums of SHOW STATS were a while ago.
+    fn history(&self) -> &StatHistory;
+    /// No new client is welcome.
+    fn is_draining(&self) -> bool;
+    /// Bytes of memory that the process has.
+    fn resident(&self) -> Option<usize>;
 }
 
 /// How many operators there are.
@@ -115,7 +143,6 @@ fn welcome(out: &mut Vec<u8>, application_name: Option<&str>, secret_len: usize)
 }
 
 async fn listen(mut stream: Stream, mut read: Vec<u8>, mut talk: Talk) -> std::io::Result<()> {
-    let mut out = Vec::new();
     loop {
         match wire::header(Side::Frontend, &read) {
             Ok(Some(frame)) if frame.len > MAX_MESSAGE => {
@@ -124,10 +151,16 @@ async fn listen(mut stream: Stream, mut read: Vec<u8>, mut talk: Talk) -> std::i
             Ok(Some(frame)) if read.len() >= frame.len => {
                 let rest = read.split_off(frame.len);
                 let message = std::mem::replace(&mut read, rest);
-                let next = talk.message(frame, message.get(5..).unwrap_or_default(), &mut out);
+                // What it looks at may be large: not on a worker, whose clients would wait.
+                let work = tokio::task::spawn_blocking(move || {
+                    let mut out = Vec::new();
+                    let next = talk.message(frame, message.get(5..).unwrap_or_default(), &mut out);
+                    (talk, next, out)
+                });
+                let (same, next, out) = work.await?;
+                talk = same;
                 stream.write_all(&out).await?;
                 stream.flush().await?;
-                out = Vec::new();
                 if next == Next::End {
                     return stream.shutdown().await;
                 }

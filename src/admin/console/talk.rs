@@ -7,9 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Operations;
-use super::cache;
-use super::command::{Command, HELP, Show, commands};
-use super::table::{self, Column, Formats, Kind, Row, Value};
+use super::command::{Command, commands};
+use super::show::show;
+use super::table::{self, Column, Formats, Row};
+use super::view::View;
+use crate::cache::Purge;
 use crate::wire::{self, Frame, Malformed, PgError, Severity, Target, back, front};
 
 /// Most statements, and most portals, that one operator may have.
@@ -113,7 +115,7 @@ impl Talk {
             if let Some(columns) = columns(&command) {
                 table::describe(out, columns, &formats);
             }
-            finish(&mut answer, &formats, 0, out);
+            finish(&mut answer, columns(&command), &formats, 0, out);
         }
         Ok(())
     }
@@ -240,62 +242,83 @@ impl Talk {
         if let Some(portal) = self.portals.get_mut(name) {
             portal.answer = answer.or(portal.answer.take());
             if let Some(answer) = &mut portal.answer {
-                finish(answer, &portal.formats, most, out);
+                let columns = portal.command.as_ref().and_then(columns);
+                finish(answer, columns, &portal.formats, most, out);
             }
         }
         Ok(())
     }
 
     fn run(&self, command: &Command) -> Result<Answer, PgError> {
-        let cache = self.operations.cache();
-        let rows = |rows: Vec<Row>| Answer { rows: rows.into(), tag: "SHOW".to_owned(), notice: None };
         match command {
-            Command::Show(show) => Ok(rows(match (show, cache) {
-                (Show::Help, _) => {
-                    HELP.iter().map(|(syntax, what)| vec![Value::text(*syntax), Value::text(*what)]).collect()
+            Command::Show(view, options) => {
+                if *view == View::Fds {
+                    self.may("SHOW FDS")?;
                 }
-                (Show::Version, _) => vec![vec![Value::text(super::VERSION)]],
-                (Show::Cache, Some(cache)) => cache::show(&cache),
-                (Show::CacheMisses, Some(cache)) => cache::misses(&cache),
-                (Show::CacheEntries { limit }, Some(cache)) => cache::entries(&cache, *limit),
-                (Show::Cache | Show::CacheMisses | Show::CacheEntries { .. }, None) => Vec::new(),
-            })),
+                let rows = show(&*self.operations, *view, options)?;
+                Ok(Answer { rows: rows.into(), tag: "SHOW".to_owned(), notice: None })
+            }
             Command::Ignored(tag) => Ok(Answer {
                 rows: VecDeque::new(),
                 tag: (*tag).to_owned(),
                 notice: Some("the console has no settings and no transactions: this is ignored"),
             }),
-            Command::Purge { what, database } => {
-                if !self.may_change {
-                    return Err(PgError::error("42501", "permission denied for CACHE PURGE")
-                        .hint("Users that may change things are listed in users of [admin]."));
-                }
-                let cache = cache.ok_or_else(|| {
-                    PgError::error("55000", "there is no cache")
-                        .hint("[cache] in the configuration makes one.")
-                })?;
-                let purged = match database {
-                    None => cache.purge(what),
-                    Some(name) => {
-                        self.operations.cached_database(name).ok_or_else(|| no_cache(name))?.purge(what)
-                    }
-                };
-                tracing::info!(user = %self.user, ?what, ?database, entries = purged.entries, "CACHE PURGE");
-                let tag = format!("CACHE PURGE {}", purged.entries);
-                Ok(Answer { rows: VecDeque::new(), tag, notice: None })
+            Command::Missing(word, instead) => {
+                self.may(word)?;
+                Err(PgError::error("0A000", format!("{word} is not supported")).hint(*instead))
             }
+            Command::ResetStatistics => {
+                self.may("RESET STATS")?;
+                let observer = self.operations.observer().ok_or_else(|| {
+                    PgError::error("55000", "nothing is measured").hint("See enabled in [observe].")
+                })?;
+                observer.reset();
+                tracing::info!(user = %self.user, "RESET STATS");
+                Ok(Answer { rows: VecDeque::new(), tag: "RESET".to_owned(), notice: None })
+            }
+            Command::Purge { what, database } => self.purge(what, database.as_deref()),
         }
+    }
+
+    /// # Errors
+    /// 42501: the operator may only look.
+    fn may(&self, what: &str) -> Result<(), PgError> {
+        if self.may_change {
+            return Ok(());
+        }
+        Err(PgError::error("42501", format!("permission denied for {what}"))
+            .hint("Users that may change things are listed in users of [admin]."))
+    }
+
+    fn purge(&self, what: &Purge, database: Option<&str>) -> Result<Answer, PgError> {
+        self.may("CACHE PURGE")?;
+        let cache = self.operations.cache().ok_or_else(|| {
+            PgError::error("55000", "there is no cache").hint("[cache] in the configuration makes one.")
+        })?;
+        let purged = match database {
+            None => cache.purge(what),
+            Some(name) => self.operations.cached_database(name).ok_or_else(|| no_cache(name))?.purge(what),
+        };
+        tracing::info!(user = %self.user, ?what, ?database, entries = purged.entries, "CACHE PURGE");
+        let tag = format!("CACHE PURGE {}", purged.entries);
+        Ok(Answer { rows: VecDeque::new(), tag, notice: None })
     }
 }
 
 /// Writes an answer, or `most` rows of it.
-fn finish(answer: &mut Answer, formats: &Formats, most: usize, out: &mut Vec<u8>) {
+fn finish(
+    answer: &mut Answer,
+    columns: Option<&[Column]>,
+    formats: &Formats,
+    most: usize,
+    out: &mut Vec<u8>,
+) {
     if let Some(notice) = answer.notice.take() {
         table::notice(out, notice);
     }
     let now = if most == 0 { answer.rows.len() } else { most.min(answer.rows.len()) };
     for row in answer.rows.drain(..now) {
-        table::row(out, &row, formats);
+        table::row(out, columns.unwrap_or_default(), &row, formats);
     }
     // As the server: with exactly as many rows as asked for it does not know yet that there are no more.
     if most > 0 && now == most {
@@ -307,15 +330,9 @@ fn finish(answer: &mut Answer, formats: &Formats, most: usize, out: &mut Vec<u8>
 
 /// The columns of a command's answer; `None` when it has none.
 fn columns(command: &Command) -> Option<&'static [Column]> {
-    const HELP_COLUMNS: [Column; 2] = [("command", Kind::Text), ("what", Kind::Text)];
-    const VERSION_COLUMNS: [Column; 1] = [("version", Kind::Text)];
     match command {
-        Command::Show(Show::Help) => Some(&HELP_COLUMNS),
-        Command::Show(Show::Version) => Some(&VERSION_COLUMNS),
-        Command::Show(Show::Cache) => Some(&cache::CACHE),
-        Command::Show(Show::CacheMisses) => Some(&cache::MISSES),
-        Command::Show(Show::CacheEntries { .. }) => Some(&cache::ENTRIES),
-        Command::Purge { .. } | Command::Ignored(_) => None,
+        Command::Show(view, _) => Some(view.columns()),
+        Command::Purge { .. } | Command::Ignored(_) | Command::Missing(..) | Command::ResetStatistics => None,
     }
 }
 

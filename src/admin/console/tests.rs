@@ -1,23 +1,88 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::*;
 use crate::cache::{About, Answer, Limits, Look, Need};
+use crate::frontend::ClientState;
+use crate::ids::{BackendId, ClientId, PoolKey};
+use crate::net::{Ends, Peer};
+use crate::observe::{
+    Caller, NPlusOneSettings, ObserverSettings, Phases, Served, StatementRecord, Tags, TransactionRecord,
+};
+use crate::sql::Shape;
 use crate::wire::front;
 
-struct House(Option<Arc<Cache>>);
+mod views;
+
+const CONFIG: &str = "[databases.app]\nhost = \"db.example\"\nport = 5433\ndbname = \"real\"\nuser = \"owner\"\n\
+    password = \"s3cret\"\npool_mode = \"session\"\nreserve_pool_size = 3\n[databases.zoo]\nhost = \"/run/pg\"\n\
+    [users.ops]\npassword = \"hidden\"\n[users.app]\npassword = \"hidden\"\ndefault_pool_size = 7\n\
+    [pool]\nquery_wait_timeout = \"1500ms\"\n[admin]\nusers = [\"ops\"]\n\
+    [tenancy]\n[tenants.acme]\nweight = 4\nmax_server_connections = 5\n[tenants.\"*\"]\n";
+
+struct House {
+    cache: Option<Arc<Cache>>,
+    observer: Option<Arc<Observer>>,
+    clients: Vec<ClientInfo>,
+    config: Arc<Config>,
+    history: StatHistory,
+}
+
+impl House {
+    fn new(cache: Option<Arc<Cache>>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("howdah.toml");
+        std::fs::write(&file, CONFIG).unwrap();
+        let config = crate::config::load(&file).unwrap_or_else(|errors| panic!("{errors}"));
+        let history = StatHistory::default();
+        Self { cache, observer: None, clients: Vec::new(), config: Arc::new(config), history }
+    }
+}
 
 impl Operations for House {
     fn cache(&self) -> Option<Arc<Cache>> {
-        self.0.clone()
+        self.cache.clone()
     }
 
     fn cached_database(&self, name: &str) -> Option<Arc<Database>> {
-        self.0.as_ref()?.databases().into_iter().find(|database| database.id().ends_with(name))
+        self.cache.as_ref()?.databases().into_iter().find(|database| database.id().ends_with(name))
+    }
+
+    fn observer(&self) -> Option<Arc<Observer>> {
+        self.observer.clone()
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
+    }
+
+    fn pools(&self) -> Vec<Arc<Pool>> {
+        Vec::new()
+    }
+
+    fn clients(&self) -> Vec<ClientInfo> {
+        self.clients.clone()
+    }
+
+    fn logins(&self) -> usize {
+        2
+    }
+
+    fn history(&self) -> &StatHistory {
+        &self.history
+    }
+
+    fn is_draining(&self) -> bool {
+        false
+    }
+
+    fn resident(&self) -> Option<usize> {
+        Some(5 << 30)
     }
 }
 
@@ -64,7 +129,29 @@ type Messages = Vec<(u8, Vec<u8>)>;
 
 impl Operator {
     fn new(cache: Option<Arc<Cache>>, may_change: bool) -> Self {
-        Self(Talk::new(Arc::new(House(cache)), "ops".into(), may_change))
+        Self::in_house(House::new(cache), may_change)
+    }
+
+    fn in_house(house: House, may_change: bool) -> Self {
+        Self(Talk::new(Arc::new(house), "ops".into(), may_change))
+    }
+
+    /// The columns of an answer, and its rows.
+    fn table(&mut self, text: &str) -> (Vec<String>, Vec<Vec<Option<String>>>) {
+        let answer = self.query(text);
+        assert!(tags(&answer).starts_with('T'), "{text}: {answer:?}");
+        let columns = wire::column_names(&answer[0].1).unwrap().into_iter();
+        (columns.map(|name| String::from_utf8(name.to_vec()).unwrap()).collect(), rows(&answer))
+    }
+
+    /// The first row that has this in that column, as pairs of column and field.
+    fn row(&mut self, text: &str, column: &str, value: &str) -> HashMap<String, String> {
+        let (columns, rows) = self.table(text);
+        let at = columns.iter().position(|name| name == column).unwrap();
+        let found = rows.iter().find(|row| row[at].as_deref() == Some(value));
+        let found = found.unwrap_or_else(|| panic!("no {value} in {rows:?}"));
+        let null = || "NULL".to_owned();
+        columns.into_iter().zip(found.iter().map(|field| field.clone().unwrap_or_else(null))).collect()
     }
 
     /// Sends whole messages and returns what came back.
@@ -139,7 +226,8 @@ fn simple_queries_are_answered() {
     let mut operator = Operator::new(Some(filled()), false);
     assert_eq!(operator.rows("SHOW VERSION"), [[Some(VERSION.to_owned())]]);
     let help = operator.query("SHOW HELP; SHOW VERSION;");
-    assert_eq!(tags(&help), format!("T{}CTDCZ", "D".repeat(command::HELP.len())));
+    let lines = command::HELP.len() + view::VIEWS.len() + 1;
+    assert_eq!(tags(&help), format!("T{}CTDCZ", "D".repeat(lines)));
     assert_eq!(tags(&operator.query(" ; ")), "IZ");
     let set = operator.query("SET extra_float_digits = 3");
     assert_eq!((tags(&set).as_str(), complete(&set).as_str()), ("NCZ", "SET"));

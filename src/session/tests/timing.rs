@@ -11,9 +11,8 @@ use crate::session::{
 use crate::sql::Shape;
 use crate::wire::{self, PgError, back, front};
 
-/// Remembers nothing.
 #[derive(Debug)]
-pub(super) struct Plain(pub(super) bool);
+struct Plain(bool);
 
 impl Shapes for Plain {
     fn noted(&self, text: &[u8], standard_strings: bool) -> Noted {
