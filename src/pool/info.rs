@@ -157,6 +157,12 @@ impl Pool {
         }
     }
 
+    /// Connections that a tenant has of it or that are on their way to it, and how many of its clients wait.
+    pub fn of_tenant(&self, tenant: u64) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.queue.in_use(tenant), inner.queue.waiting(tenant))
+    }
+
     /// Its server connections, in the order in which they were made.
     pub fn servers(&self) -> Vec<ServerInfo> {
         let lifetime = self.settings().server_lifetime;

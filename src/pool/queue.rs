@@ -282,6 +282,11 @@ impl<T> Queue<T> {
         self.known(tenant).map_or(0, |tenant| tenant.in_use)
     }
 
+    /// How many of a tenant's clients wait.
+    pub fn waiting(&self, tenant: u64) -> usize {
+        self.known(tenant).map_or(0, |tenant| self.waiting.chain(tenant.waiters).count())
+    }
+
     /// Active tenants.
     pub fn tenants(&self) -> usize {
         self.tenants.len()

@@ -117,6 +117,11 @@ pub struct TenantState {
 }
 
 impl TenantState {
+    /// Its clients.
+    pub fn clients(&self) -> usize {
+        self.counts.clients.load(Ordering::Acquire)
+    }
+
     /// A transaction begins.
     ///
     /// # Errors
@@ -243,6 +248,11 @@ impl Tenants {
         });
         self.resolvers.clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The tenant of this name, if somebody uses it.
+    pub fn find(&self, name: &str) -> Option<Arc<TenantState>> {
+        self.known.get(name).map(|known| Arc::clone(&known))
     }
 
     /// The tenant of this name.
