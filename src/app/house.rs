@@ -19,7 +19,7 @@ use crate::frontend::{Accounts, LoggedIn, Replication};
 use crate::ids::{PoolKey, SslMode};
 use crate::net::NetError;
 use crate::net::tls::{ClientTls, ClientTlsConfig, ServerTls, ServerTlsConfig};
-use crate::observe::{Format, Metrics, NPlusOneSettings, Observer, ObserverSettings};
+use crate::observe::{Metrics, NPlusOneSettings, Observer, ObserverSettings};
 use crate::pool::{Pool, PoolConfig, Registry};
 use crate::relay::{self, REPLICATION_STARTUP, Router, STARTUP, Shared, Source, Tenants};
 
@@ -320,26 +320,6 @@ impl Router for House {
             config.caching = None;
             config
         }))
-    }
-}
-
-impl crate::admin::Status for House {
-    fn metrics(&self) -> Result<String, String> {
-        Ok(self.tell_metrics(Format::Text))
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        if self.shared.is_draining() {
-            return Err("shutting down".to_owned());
-        }
-        let down: Vec<String> = self
-            .pools
-            .all()
-            .iter()
-            .filter(|p| !p.is_reachable())
-            .map(|p| p.key().database.to_string())
-            .collect();
-        if down.is_empty() { Ok(()) } else { Err(format!("no server for {}", down.join(", "))) }
     }
 }
 

@@ -12,6 +12,7 @@ mod doctor;
 mod house;
 mod logging;
 mod metrics;
+mod page;
 mod run;
 mod workers;
 

@@ -115,7 +115,8 @@ async fn serve(house: &Arc<House>, path: &Path, workers: &Workers) -> Result<(),
     if let Some(http) = &house.config.http {
         let listener = bind(http.address)?;
         announce("http", &listener, http.address);
-        tokio::spawn(admin::serve(listener, Arc::clone(house) as Arc<dyn admin::Status>));
+        let page = admin::Page::new(Arc::clone(house) as Arc<dyn admin::Status>);
+        tokio::spawn(admin::serve(listener, page, access(http)));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let gently = wait_for_end(house, path, &mut signals).await;
@@ -127,6 +128,12 @@ async fn serve(house: &Arc<House>, path: &Path, workers: &Workers) -> Result<(),
     }
     go_down(house, gently, &mut signals).await;
     Ok(())
+}
+
+/// Who may look over HTTP.
+fn access(http: &config::Http) -> admin::Access {
+    let user = http.login.as_ref().map(|login| (login.user.clone(), login.password.clone()));
+    admin::Access { user, token: http.token.clone() }
 }
 
 /// Returns when it is time to go: true if transactions may end first.

@@ -1,0 +1,70 @@
+//! What is served where.
+
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+
+use super::access::{Access, Asker};
+use super::reply::{self, Reply};
+use crate::admin::page::{Ask, Page};
+
+/// Before a wrong password is answered: guessing takes time, and a place among the connections.
+const SECOND_THOUGHTS: Duration = Duration::from_millis(300);
+
+pub(super) async fn answer(request: &Request<Incoming>, page: &Page, access: &Access) -> Reply {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return reply::only_get();
+    }
+    let path = request.uri().path();
+    // Whoever looks after the process has no password, and learns nothing else.
+    match path {
+        "/healthz" => return reply::text(StatusCode::OK, "ok\n"),
+        "/readyz" => return ready(page),
+        _ => {}
+    }
+    match access.judge(request.headers()) {
+        Asker::Known => {}
+        Asker::Nameless => return reply::unauthorized(),
+        Asker::Wrong => {
+            tokio::time::sleep(SECOND_THOUGHTS).await;
+            return reply::unauthorized();
+        }
+    }
+    if let Some(table) = path.strip_prefix("/api/") {
+        let ask = Ask::read(request.uri().query().unwrap_or_default());
+        return match page.read(table, &ask) {
+            Some(value) => reply::json(&value),
+            None => reply::text(StatusCode::NOT_FOUND, "not found\n"),
+        };
+    }
+    match path {
+        "/metrics" => metrics(request, page),
+        "/events" => match page.subscribe() {
+            Some(events) => reply::events(events),
+            None => reply::text(StatusCode::SERVICE_UNAVAILABLE, "too many are looking\n"),
+        },
+        path => match page.asset(path) {
+            Some(asset) => reply::asset(asset, request.headers()),
+            None => {
+                reply::text(StatusCode::NOT_FOUND, "not found; there are /, /metrics, /healthz and /readyz\n")
+            }
+        },
+    }
+}
+
+fn ready(page: &Page) -> Reply {
+    match page.status().ready() {
+        Ok(()) => reply::text(StatusCode::OK, "ready\n"),
+        Err(why) => reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+    }
+}
+
+fn metrics(request: &Request<Incoming>, page: &Page) -> Reply {
+    let accept = request.headers().get(ACCEPT).map(HeaderValue::to_str);
+    match page.status().metrics(accept.and_then(Result::ok).unwrap_or_default()) {
+        Ok((kind, metrics)) => reply::bytes(StatusCode::OK, kind, metrics),
+        Err(why) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")),
+    }
+}
