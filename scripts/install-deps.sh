@@ -12,6 +12,8 @@ PG8000=1.31.6
 SCRAMP=1.5.0
 DATEUTIL=2.9.0.post0
 NODE_PG=8.16.3
+PLAYWRIGHT=1.65.1
+AXE=4.14.1
 EMBEDDED_14=14.23.0-beta.17
 EMBEDDED_18=18.4.0-beta.17
 
@@ -58,6 +60,7 @@ want_test_tools() {
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || want python3-venv
   have node || want nodejs
   have npm || want npm
+  have chromium || want chromium
 }
 
 apt_install() {
@@ -98,11 +101,23 @@ node_driver() {
   echo "pg@$NODE_PG" >"$dir/.pins"
 }
 
-npm_into() { # FOLDER PACKAGE
-  mkdir -p "$1"
-  echo '{"private": true}' >"$1/package.json"
-  (cd "$1" && npm install --no-save --no-audit --no-fund --loglevel=error "$2") >>"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; fail "npm install $2 failed"; }
+npm_into() { # FOLDER PACKAGE...
+  local dir=$1
+  shift
+  mkdir -p "$dir"
+  echo '{"private": true}' >"$dir/package.json"
+  (cd "$dir" && npm install --no-save --no-audit --no-fund --loglevel=error "$@") >>"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; fail "npm install $* failed"; }
+}
+
+# Drives Debian's Chromium; brings no browser of its own.
+browser_driver() {
+  local dir=$target/browser pins="playwright-core@$PLAYWRIGHT axe-core@$AXE"
+  [ "$(cat "$dir/.pins" 2>/dev/null)" = "$pins" ] && return 0
+  say "browser driver: $pins"
+  # shellcheck disable=SC2086
+  npm_into "$dir" $pins
+  echo "$pins" >"$dir/.pins"
 }
 
 embedded_postgres() { # MAJOR VERSION
@@ -132,6 +147,7 @@ else
   apt_install
   python_drivers
   node_driver
+  browser_driver
   embedded_postgres 14 "$EMBEDDED_14"
   embedded_postgres 18 "$EMBEDDED_18"
 fi

@@ -18,6 +18,7 @@ mod frameworks;
 mod hostile;
 mod listen;
 mod login;
+mod page;
 mod pins;
 mod pooling;
 mod replication;
