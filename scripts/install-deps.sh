@@ -61,6 +61,18 @@ want_test_tools() {
   have node || want nodejs
   have npm || want npm
   have chromium || want chromium
+  have promtool || want prometheus
+  # Its parser of OpenMetrics is the strict one.
+  [ -d /usr/lib/python3/dist-packages/prometheus_client ] || want python3-prometheus-client
+}
+
+# Nothing that is installed here starts by itself: the tests start what they need, on ports of their own.
+no_services() {
+  local policy=/usr/sbin/policy-rc.d
+  [ ! -e "$policy" ] || return 0
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  trap "rm -f $policy" EXIT
 }
 
 apt_install() {
@@ -75,6 +87,7 @@ apt_install() {
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
   fi
   export DEBIAN_FRONTEND=noninteractive
+  no_services
   quietly apt-get -qq update
   quietly apt-get -qq -o Dpkg::Options::=--force-confold install -y --no-install-recommends "${packages[@]}"
 }

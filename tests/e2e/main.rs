@@ -21,6 +21,7 @@ mod login;
 mod page;
 mod pins;
 mod pooling;
+mod prometheus;
 mod replication;
 mod selftest;
 mod sessions;

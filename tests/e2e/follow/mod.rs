@@ -31,7 +31,7 @@ fn started(version: Version) -> Cluster {
 }
 
 /// A server that can be followed. It lives as long as the process.
-fn cluster(version: Version) -> &'static Cluster {
+pub(super) fn cluster(version: Version) -> &'static Cluster {
     static CLUSTERS: [OnceLock<Cluster>; 3] = [const { OnceLock::new() }; 3];
     let index = Version::ALL.iter().position(|each| *each == version).unwrap();
     CLUSTERS[index].get_or_init(|| started(version))
@@ -123,7 +123,7 @@ impl Rig {
 }
 
 /// The publication with everything, and a table whose commits show how far the stream has come.
-fn prepared(database: &Database<'_>) {
+pub(super) fn prepared(database: &Database<'_>) {
     database.query(
         "CREATE PUBLICATION howdah FOR ALL TABLES;
          CREATE TABLE orders (id int PRIMARY KEY, note text);
