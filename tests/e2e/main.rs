@@ -28,4 +28,5 @@ mod sessions;
 mod sessions_round_trips;
 mod tenants;
 mod tls;
+mod totals;
 mod wire;
