@@ -52,3 +52,6 @@ pub use waiting::WaitingTenant;
 
 /// What is counted under one label that has none of its own.
 const OTHER: &str = "other";
+
+#[cfg(test)]
+mod tests;
