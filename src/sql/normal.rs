@@ -29,18 +29,22 @@ fn trim(text: &[u8]) -> &[u8] {
 
 /// A text as all that differ from it in their constants alone have it: comments and the semicolons at the end are out,
 /// words that are not quoted are in lower case, each constant and parameter is a `?`, a list of them is one, and white
-/// space is one space where two words would run together, behind a comma and around operators.
-/// `standard_strings` is the session's `standard_conforming_strings`.
+/// space is one space where two words would run together, behind a comma and around operators. `docs/statements.md` has
+/// all of it. `standard_strings` is the session's `standard_conforming_strings`.
 pub fn normalise(text: &[u8], standard_strings: bool) -> Vec<u8> {
-    let mut out: Vec<u8> = Vec::with_capacity(text.len().min(4096));
-    let mut last = Kind::Start;
-    for token in Lexer::new(text, standard_strings) {
-        last = write(&mut out, last, token);
-    }
-    while out.last() == Some(&b';') {
-        out.pop();
-    }
+    let mut out = Vec::with_capacity(text.len().min(4096));
+    normalise_into(text, standard_strings, &mut out);
     out
+}
+
+/// The same into a buffer, which is emptied before. Returns what stands for the constants.
+pub(super) fn normalise_into(text: &[u8], standard_strings: bool, out: &mut Vec<u8>) -> u64 {
+    out.clear();
+    let mut writer = Writer::new(out);
+    for token in Lexer::new(text, standard_strings) {
+        writer.token(token);
+    }
+    writer.end()
 }
 
 /// Stands for a normalised text: FNV-1a of it with 64 bits. It is the same in every version and on every machine.
@@ -63,114 +67,310 @@ enum Kind {
     Closing,
 }
 
-fn write(out: &mut Vec<u8>, last: Kind, token: Token<'_>) -> Kind {
-    let kind = match token {
-        Token::Word(_) | Token::Quoted(_) | Token::UnicodeQuoted(_) => Kind::Word,
-        Token::Text { .. } | Token::Number(_) | Token::Parameter | Token::Symbol(b'?') => Kind::Constant,
-        Token::Symbol(b',' | b';') => Kind::Comma,
-        Token::Symbol(b'(' | b'[' | b'.') => Kind::Joins,
-        Token::Symbol(b')' | b']') => Kind::Closing,
-        Token::Symbol(_) => Kind::Operator,
-    };
-    if kind == Kind::Constant && out.ends_with(b"?,") {
-        out.pop(); // one more of a list
-        return kind;
-    }
-    let apart = match (last, kind) {
-        (Kind::Start | Kind::Joins, _)
-        | (_, Kind::Comma | Kind::Closing | Kind::Joins)
-        | (Kind::Operator, Kind::Operator) => false,
-        // No space behind the comma yet: the list may go on.
-        (Kind::Comma, _) => !matches!(token, Token::Symbol(b';')),
-        _ => true,
-    };
-    if apart {
-        out.push(b' ');
-    }
-    match token {
-        Token::Word(word) => out.extend(word.iter().map(u8::to_ascii_lowercase)),
-        Token::Quoted(name) | Token::UnicodeQuoted(name) => {
-            out.push(b'"');
-            out.extend_from_slice(name);
-            out.push(b'"');
+/// Words behind which an expression begins, so that a minus there is a number's sign.
+const BEFORE_EXPRESSION: [&[u8]; 33] = [
+    b"all",
+    b"and",
+    b"any",
+    b"between",
+    b"by",
+    b"case",
+    b"default",
+    b"distinct",
+    b"else",
+    b"escape",
+    b"from",
+    b"having",
+    b"ilike",
+    b"in",
+    b"is",
+    b"like",
+    b"limit",
+    b"not",
+    b"offset",
+    b"on",
+    b"or",
+    b"returning",
+    b"select",
+    b"set",
+    b"similar",
+    b"some",
+    b"symmetric",
+    b"then",
+    b"to",
+    b"using",
+    b"values",
+    b"when",
+    b"where",
+];
+/// Statements that name what is made up anew each time: a cursor, a savepoint, a prepared statement.
+const NAMING: [&[u8]; 8] =
+    [b"savepoint", b"release", b"rollback", b"declare", b"close", b"fetch", b"move", b"deallocate"];
+/// What stands before such a name,
+const BEFORE_NAME: [&[u8]; 9] =
+    [b"savepoint", b"release", b"declare", b"close", b"deallocate", b"prepare", b"to", b"from", b"in"];
+/// and what is none.
+const NO_NAME: [&[u8]; 3] = [b"all", b"savepoint", b"prepare"];
+/// Brackets in brackets whose lists are folded.
+const DEPTH: usize = 16;
+
+fn is_one_of(word: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|other| word.eq_ignore_ascii_case(other))
+}
+
+/// Whether a word may be a constant, or begin a statement that has words for constants.
+pub(super) fn folds_words(word: &[u8]) -> bool {
+    is_one_of(word, &[b"null", b"true", b"false", b"set"]) || is_one_of(word, &NAMING)
+}
+
+/// What the statement that is being read needs besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    Nothing,
+    /// It is a SET, and what it sets is yet to come.
+    Set,
+    /// Its value comes next: a constant, even if it is a word.
+    Value,
+    /// Its name is a constant.
+    Name,
+    /// Up to its end nothing is written.
+    Skip,
+}
+
+struct Writer<'a, 'o> {
+    out: &'o mut Vec<u8>,
+    last: Kind,
+    /// The last two words. The second one is empty if something else came behind it.
+    words: [&'a [u8]; 2],
+    /// A minus that may be a sign.
+    minus: bool,
+    duty: Duty,
+    /// The next token begins a statement.
+    first: bool,
+    /// Where the elements of lists begin that are being read, by brackets.
+    elements: [Option<usize>; DEPTH],
+    depth: usize,
+    values: u64,
+}
+
+impl<'a, 'o> Writer<'a, 'o> {
+    fn new(out: &'o mut Vec<u8>) -> Self {
+        Self {
+            out,
+            last: Kind::Start,
+            words: [b"", b""],
+            minus: false,
+            duty: Duty::Nothing,
+            first: true,
+            elements: [None; DEPTH],
+            depth: 0,
+            values: 0,
         }
-        Token::Text { .. } | Token::Number(_) | Token::Parameter => out.push(b'?'),
-        Token::Symbol(symbol) => out.push(symbol),
-    }
-    kind
-}
-
-/// One token that a text must begin with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum First {
-    /// In lower case.
-    Word(Box<[u8]>),
-    Quoted(Box<[u8]>),
-    Constant,
-    Symbol(u8),
-}
-
-/// A pattern for normalised texts, in which `*` stands for anything.
-#[derive(Clone, Debug)]
-pub struct TextPattern {
-    /// What stands between the stars, normalised.
-    pieces: Vec<Box<[u8]>>,
-    /// The tokens of the first piece up to a constant (a list of them is one, so that places shift), but for the last,
-    /// which may go on.
-    first: Vec<First>,
-}
-
-impl TextPattern {
-    /// From a text with stars. It is normalised as texts are.
-    pub fn new(pattern: &str) -> Self {
-        let parts: Vec<&str> = pattern.split('*').collect();
-        let pieces = parts.iter().map(|part| normalise(part.as_bytes(), true).into()).collect();
-        let begin = parts.first().copied().unwrap_or_default();
-        let mut first: Vec<First> = Lexer::new(begin.as_bytes(), true)
-            .map(first)
-            .take_while(|first| *first != First::Constant)
-            .collect();
-        first.pop();
-        Self { pieces, first }
     }
 
-    /// Whether a text fits. It is given up at the first token that does not.
-    /// `standard_strings` is the session's `standard_conforming_strings`.
-    pub fn matches(&self, text: &[u8], standard_strings: bool) -> bool {
-        let mut lexer = Lexer::new(text, standard_strings);
-        let begins = self.first.iter().all(|want| lexer.next().is_some_and(|token| is(token, want)));
-        begins && self.fits(&normalise(text, standard_strings))
-    }
-
-    fn fits(&self, text: &[u8]) -> bool {
-        let (Some(begin), Some(end)) = (self.pieces.first(), self.pieces.last()) else { return false };
-        if self.pieces.len() == 1 {
-            return *text == **begin;
+    fn end(mut self) -> u64 {
+        if self.minus {
+            self.write(Kind::Operator, b"-");
         }
-        let Some(mut rest) = text.strip_prefix(&**begin) else { return false };
-        let middle = self.pieces.get(1..self.pieces.len() - 1).unwrap_or_default();
-        for piece in middle {
-            let Some(at) = memchr::memmem::find(rest, piece) else { return false };
-            rest = rest.get(at + piece.len()..).unwrap_or_default();
+        while self.out.last() == Some(&b';') {
+            self.out.pop();
         }
-        rest.ends_with(end)
+        self.values
+    }
+
+    fn token(&mut self, token: Token<'a>) {
+        let first = std::mem::replace(&mut self.first, token == Token::Symbol(b';'));
+        if std::mem::take(&mut self.minus) {
+            if matches!(token, Token::Number(_)) {
+                self.values = mix(self.values, u64::from(b'-'));
+            } else {
+                self.write(Kind::Operator, b"-");
+            }
+        }
+        match (self.duty, token) {
+            (Duty::Skip, Token::Symbol(b';')) => self.duty = Duty::Nothing,
+            (Duty::Skip, _) => return self.value(token),
+            (Duty::Value, _) if !token.is("default") => {
+                self.duty = Duty::Skip;
+                return self.constant(token);
+            }
+            (Duty::Set, _) if token.is("to") || token == Token::Symbol(b'=') => {
+                self.duty = Duty::Value;
+                return self.write(Kind::Operator, b"=");
+            }
+            _ => {}
+        }
+        match token {
+            Token::Word(word) => self.word(word, first),
+            Token::Quoted(name) | Token::UnicodeQuoted(name) => self.quoted(name),
+            Token::Text { .. } | Token::Number(_) | Token::Parameter => self.constant(token),
+            Token::Symbol(symbol) => self.symbol(symbol),
+        }
+    }
+
+    fn word(&mut self, word: &'a [u8], first: bool) {
+        let [before, last] = self.words;
+        if first {
+            self.duty = match word {
+                _ if word.eq_ignore_ascii_case(b"set") => Duty::Set,
+                _ if is_one_of(word, &NAMING) => Duty::Name,
+                _ => Duty::Nothing,
+            };
+        } else if self.is_name() && !is_one_of(word, &NO_NAME) {
+            return self.name(word);
+        }
+        let tested = |word: &[u8]| word.eq_ignore_ascii_case(b"is");
+        let negated = last.eq_ignore_ascii_case(b"not");
+        let is_constant = match word.len() {
+            4 if word.eq_ignore_ascii_case(b"null") => !tested(last) && !negated,
+            4 | 5 if is_one_of(word, &[b"true", b"false"]) => !(tested(last) || negated && tested(before)),
+            _ => false,
+        };
+        if is_constant && self.out.last() != Some(&b'.') {
+            return self.constant(Token::Word(word));
+        }
+        self.write(Kind::Word, word);
+        let written = self.out.len() - word.len();
+        self.out.get_mut(written..).unwrap_or_default().make_ascii_lowercase();
+        self.words = [last, word];
+    }
+
+    fn quoted(&mut self, name: &'a [u8]) {
+        if self.is_name() {
+            return self.name(name);
+        }
+        self.write(Kind::Word, b"\"");
+        self.out.extend_from_slice(name);
+        self.out.push(b'"');
+    }
+
+    /// Whether the next name is one that was made up for this once.
+    fn is_name(&self) -> bool {
+        self.duty == Duty::Name && is_one_of(self.words[1], &BEFORE_NAME)
+    }
+
+    fn name(&mut self, name: &'a [u8]) {
+        self.duty = Duty::Nothing;
+        self.constant(Token::Word(name));
+    }
+
+    fn constant(&mut self, token: Token<'_>) {
+        self.value(token);
+        if self.last == Kind::Comma && self.out.ends_with(b"?,") {
+            // One more of a list.
+            self.out.pop();
+            self.last = Kind::Constant;
+            self.set_element(None);
+        } else {
+            self.write(Kind::Constant, b"?");
+        }
+    }
+
+    fn value(&mut self, token: Token<'_>) {
+        let (Token::Text { raw: bytes, .. }
+        | Token::Number(bytes)
+        | Token::Word(bytes)
+        | Token::Quoted(bytes)
+        | Token::UnicodeQuoted(bytes)) = token
+        else {
+            return;
+        };
+        for bytes in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            self.values = mix(self.values, u64::from_le_bytes(word));
+        }
+        self.values = mix(self.values, bytes.len() as u64);
+    }
+
+    fn symbol(&mut self, symbol: u8) {
+        match symbol {
+            b'-' if self.before_expression() => self.minus = true,
+            b'?' => {
+                // A name, in a text that is normal already.
+                self.duty = if self.is_name() { Duty::Nothing } else { self.duty };
+                self.constant(Token::Symbol(b'?'));
+            }
+            b'(' | b'[' => {
+                self.write(Kind::Joins, &[symbol]);
+                self.depth += 1;
+                self.set_element(Some(self.out.len()));
+            }
+            b')' | b']' => {
+                self.fold();
+                self.depth = self.depth.saturating_sub(1);
+                self.write(Kind::Closing, &[symbol]);
+                self.fold();
+            }
+            b',' => {
+                self.fold();
+                self.write(Kind::Comma, b",");
+                self.set_element(Some(self.out.len()));
+            }
+            b';' => {
+                self.write(Kind::Comma, b";");
+                self.depth = 0;
+                self.elements = [None; DEPTH];
+            }
+            b'.' => self.write(Kind::Joins, b"."),
+            _ => self.write(Kind::Operator, &[symbol]),
+        }
+    }
+
+    fn before_expression(&self) -> bool {
+        match self.last {
+            Kind::Start | Kind::Comma | Kind::Operator => true,
+            Kind::Joins => self.out.last() != Some(&b'.'),
+            Kind::Word => is_one_of(self.words[1], &BEFORE_EXPRESSION),
+            Kind::Constant | Kind::Closing => false,
+        }
+    }
+
+    fn set_element(&mut self, start: Option<usize>) {
+        if let Some(element) = self.elements.get_mut(self.depth) {
+            *element = start;
+        }
+    }
+
+    /// Takes back an element of a list that is as the one before it and has a constant.
+    fn fold(&mut self) {
+        let Some(Some(start)) = self.elements.get(self.depth).copied() else { return };
+        let Some((before, element)) = self.out.split_at_checked(start) else { return };
+        let element = element.trim_ascii_start();
+        let Some(before) = before.strip_suffix(b",").and_then(|before| before.strip_suffix(element)) else {
+            return;
+        };
+        let foldable = FOLDED.iter().any(|begin| element.starts_with(begin)) && element.contains(&b'?');
+        // A row of VALUES stands right behind the word.
+        let whole = element.starts_with(b"(") || matches!(before.last(), Some(b'(' | b'[' | b',' | b' '));
+        if foldable && whole {
+            let kept = before.len() + element.len();
+            self.out.truncate(kept);
+            self.set_element(None);
+        }
+    }
+
+    fn write(&mut self, kind: Kind, bytes: &[u8]) {
+        let joined = matches!(
+            (self.last, kind),
+            (Kind::Start | Kind::Joins, _)
+                | (_, Kind::Comma | Kind::Closing | Kind::Joins)
+                | (Kind::Operator, Kind::Operator)
+        );
+        if !joined {
+            self.out.push(b' ');
+        }
+        self.out.extend_from_slice(bytes);
+        self.last = kind;
+        self.words = [self.words[1], b""];
     }
 }
 
-fn first(token: Token<'_>) -> First {
-    match token {
-        Token::Word(word) => First::Word(word.to_ascii_lowercase().into()),
-        Token::Quoted(name) | Token::UnicodeQuoted(name) => First::Quoted(name.into()),
-        Token::Text { .. } | Token::Number(_) | Token::Parameter | Token::Symbol(b'?') => First::Constant,
-        Token::Symbol(symbol) => First::Symbol(symbol),
-    }
-}
+/// What elements of lists begin with that are folded.
+const FOLDED: [&[u8]; 6] = [b"?", b"(", b"[", b"row(", b"cast(", b"array["];
 
-fn is(token: Token<'_>, want: &First) -> bool {
-    match (token, want) {
-        (Token::Word(word), First::Word(want)) => word.eq_ignore_ascii_case(want),
-        (Token::Quoted(name) | Token::UnicodeQuoted(name), First::Quoted(want)) => *name == **want,
-        (Token::Symbol(symbol), First::Symbol(want)) => symbol == *want,
-        _ => false,
-    }
+/// Folds a number into a hash. The outcome is good for one version and one process only.
+fn mix(hash: u64, number: u64) -> u64 {
+    let wide = u128::from(hash ^ number ^ 0x243f_6a88_85a3_08d3) * 0x9e37_79b9_7f4a_7c15;
+    (wide >> 64) as u64 ^ wide as u64
 }

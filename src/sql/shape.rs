@@ -1,7 +1,6 @@
 //! A statement without its constants: what statements are counted by.
 
-use super::lexer::{Lexer, Token};
-use super::normal::{fingerprint, normalise};
+use super::normal::{fingerprint, normalise, normalise_into};
 
 /// A statement without its constants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -10,18 +9,6 @@ pub struct Shape {
     pub fingerprint: u64,
     /// The normalised text, cut behind [`Shape::MAX_TEXT`] bytes.
     pub text: Box<str>,
-}
-
-impl Shape {
-    /// Bytes of a text that are kept.
-    pub const MAX_TEXT: usize = 4096;
-
-    /// Of one statement's text. `standard_strings` is the session's `standard_conforming_strings`.
-    pub fn new(text: &[u8], standard_strings: bool) -> Self {
-        let normal = normalise(text, standard_strings);
-        let kept = normal.get(..Self::MAX_TEXT).unwrap_or(&normal);
-        Self { fingerprint: fingerprint(&normal), text: String::from_utf8_lossy(kept).into() }
-    }
 }
 
 /// What stands for a text.
@@ -33,13 +20,27 @@ pub struct Print {
     pub values: u64,
 }
 
-impl Print {
+impl Shape {
+    /// Bytes of a text that are kept.
+    pub const MAX_TEXT: usize = 4096;
+
     /// Of one statement's text. `standard_strings` is the session's `standard_conforming_strings`.
-    pub fn of(text: &[u8], standard_strings: bool) -> Self {
-        let values = Lexer::new(text, standard_strings).fold(0, |hash, token| match token {
-            Token::Text { raw, .. } | Token::Number(raw) => (hash ^ fingerprint(raw)).rotate_left(5),
-            _ => hash,
-        });
-        Self { fingerprint: fingerprint(&normalise(text, standard_strings)), values }
+    pub fn new(text: &[u8], standard_strings: bool) -> Self {
+        Self::of_normal(&normalise(text, standard_strings))
+    }
+
+    /// Of a text that is normalised.
+    pub fn of_normal(normal: &[u8]) -> Self {
+        let kept = normal.get(..Self::MAX_TEXT).unwrap_or(normal);
+        Self { fingerprint: fingerprint(normal), text: String::from_utf8_lossy(kept).into() }
+    }
+}
+
+impl Print {
+    /// Of one statement's text, and its normalised text in `normal`, whose memory is used again.
+    /// `standard_strings` is the session's `standard_conforming_strings`.
+    pub fn new(text: &[u8], standard_strings: bool, normal: &mut Vec<u8>) -> Self {
+        let values = normalise_into(text, standard_strings, normal);
+        Self { fingerprint: fingerprint(normal), values }
     }
 }

@@ -13,6 +13,7 @@ mod console;
 mod demo;
 mod doctor;
 mod drivers;
+mod fingerprints;
 mod follow;
 mod frameworks;
 mod hostile;

@@ -146,7 +146,8 @@ pub(super) fn totals(operations: &dyn Operations) -> Vec<Row> {
     let sums = all(&databases(operations));
     let averages = averages(&sums, &all(&before), time);
     let rows = |prefix: &'static str, of: Sums| {
-        let row = move |(sum, value): (&Sum, Value)| vec![Value::Text(format!("{prefix}{}", sum.name)), value];
+        let row =
+            move |(sum, value): (&Sum, Value)| vec![Value::Text(format!("{prefix}{}", sum.name)), value];
         SUMS.iter().zip(values(&of).collect::<Vec<_>>()).map(row)
     };
     rows("total_", sums).chain(rows("avg_", averages)).collect()

@@ -75,7 +75,7 @@ fn what_becomes_heavy_later_wins_its_place() {
     }
     // Lighter than all others each time that somebody has to go, but it comes again and again.
     for round in 0..2000 {
-        for text in [format!("SELECT late"), format!("SELECT once_{round}")] {
+        for text in ["SELECT late".to_owned(), format!("SELECT once_{round}")] {
             observer.recorder(0).statement(StatementRecord { at: 100 + round, ..record(&text, &nobody, 1) });
         }
     }

@@ -44,7 +44,7 @@ fn record(text: &str, caller: &Arc<Caller>, millis: u64) -> StatementRecord {
         rows: 1,
         bytes: 10,
         error: None,
-        values: Print::of(text.as_bytes(), true).values,
+        values: Print::new(text.as_bytes(), true, &mut Vec::new()).values,
         detail: None,
     }
 }

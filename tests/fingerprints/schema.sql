@@ -1,0 +1,23 @@
+-- Tables that the statements of corpus.sql use. Each framework has those of its own tutorial.
+CREATE TABLE auth_user (id integer, password text, last_login timestamptz, is_superuser boolean, username text, first_name text, email text, is_active boolean, date_joined timestamptz);
+CREATE TABLE polls_question (id bigint, question_text text, pub_date timestamptz, author_id integer, votes integer);
+CREATE TABLE polls_choice (id bigint, question_id bigint, choice_text text, votes integer);
+CREATE TABLE django_session (session_key text, session_data text, expire_date timestamptz);
+CREATE TABLE users (id bigint, name text, email text, admin boolean, created_at timestamp, updated_at timestamp, deleted_at timestamp, login_count integer, balance numeric);
+CREATE TABLE posts (id bigint, user_id bigint, title text, body text, published boolean, views integer, tags text[], meta jsonb, created_at timestamp, updated_at timestamp);
+CREATE TABLE comments (id bigint, post_id bigint, body text, spam boolean);
+CREATE TABLE user_account (id integer, name varchar(30), fullname varchar, score double precision, ref uuid);
+CREATE TABLE address (id integer, user_id integer, email_address varchar);
+CREATE TABLE "User" ("id" integer, "email" text, "name" text, "role" text, "createdAt" timestamp(3));
+CREATE TABLE "Post" ("id" integer, "title" text, "published" boolean, "authorId" integer, "viewCount" integer, "meta" jsonb);
+CREATE TABLE customer (id bigint, first_name varchar(255), last_name varchar(255), version integer, active boolean, birthday date);
+CREATE TABLE purchase (id bigint, customer_id bigint, total numeric(38,2), status varchar(255), placed timestamp(6));
+CREATE TABLE authors (id bigserial, name text, bio text, birth_year integer);
+CREATE TABLE books (book_id integer, author_id bigint, isbn text, title text, year integer, available timestamptz, tags varchar[]);
+CREATE TABLE photo (id integer, name varchar, description text, filename varchar, views integer, "isPublished" boolean, "albumId" integer);
+CREATE TABLE tweets (id bigint, text varchar, likes integer, author_id bigint, inserted_at timestamp, updated_at timestamp, meta jsonb);
+CREATE TABLE accounts (id bigint, handle varchar, confirmed boolean);
+CREATE TABLE products (id bigint, code text, price bigint, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz);
+CREATE TABLE pgbench_accounts (aid integer, bid integer, abalance integer);
+CREATE TABLE pgbench_history (tid integer, bid integer, aid integer, delta integer, mtime timestamp);
+CREATE TABLE metrics (at timestamptz, host text, value double precision, labels jsonb, addr inet, span tstzrange);
