@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | F6 | [`app`] | the only room that knows every other: build, reload, drain, signals, subcommands |
 //! | F6 | [`demo`] | a throw-away Postgres with sample tenants and a Howdah in front of it |
-//! | F5 | [`admin`] | HTTP: metrics and health |
+//! | F5 | [`admin`] | the console, and HTTP: metrics, health, the page |
 //! | F5 | [`relay`] | one client's life: the only room that holds both sockets |
 //! | F4 | [`pool`] | queue and slots (pure), pool, lease, health, registry |
 //! | F3 | [`frontend`] | accept, TLS, startup, client login |
@@ -17,7 +17,7 @@
 //! | F2 | [`auth`] | pure: SCRAM on both sides, md5, verifiers |
 //! | F2 | [`cache`] | answers of marked reads: store, keys, what ends them, one query for many |
 //! | F1 | [`net`] | listener, stream (tcp, tls, unix), TLS |
-//! | F1 | [`observe`] | metrics and timings |
+//! | F1 | [`observe`] | metrics; what statements cost |
 //! | F1 | [`config`] | raw (as typed) → checked (valid) |
 //! | F0 | [`wire`] | frames, readers and writers of single messages |
 //! | F0 | [`sql`] | lexer and classification |

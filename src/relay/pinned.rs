@@ -15,7 +15,8 @@ impl Session {
         let now = self.last_time();
         let server = self.leased_at.take().map(|at| now.duration_since(at)).unwrap_or_default();
         self.tell_transaction();
-        if self.shared.slow.is_some_and(|slow| server >= slow) {
+        // Where statements are measured, those that take long are told of one by one, and not without a bound.
+        if self.telling.is_none() && self.shared.slow.is_some_and(|slow| server >= slow) {
             let (client, pool, waited) = (self.handle.id, self.pool.key(), self.waited);
             tracing::info!(%client, %pool, ?server, ?waited, "slow transaction");
         }

@@ -20,7 +20,7 @@ pub struct Shared {
     pub interner: Interner,
     /// What they are counted in.
     pub metrics: Metrics,
-    /// Transactions that keep a server connection for so long are logged.
+    /// Transactions that keep a server connection for so long are logged, where statements are not measured.
     pub slow: Option<Duration>,
     /// Where it is told what statements take; `None`: nowhere.
     pub observer: Option<Arc<Observer>>,

@@ -46,7 +46,9 @@ fn exchange(wire: &mut Wire, dice: &mut Dice) {
             let once = || vec![bind("", "", &value), execute("", 0)];
             [vec![parse("", text)], once(), once(), once(), vec![sync()]].concat()
         }
-        11 => vec![query("COPY log (line) FROM STDIN"), copy_data(b"one\n"), copy_data(b"two\n"), copy_done()],
+        11 => {
+            vec![query("COPY log (line) FROM STDIN"), copy_data(b"one\n"), copy_data(b"two\n"), copy_done()]
+        }
         12 => vec![query("COPY (SELECT id FROM item) TO STDOUT")],
         13 => vec![query(
             "BEGIN; DECLARE c CURSOR FOR SELECT id FROM item; FETCH 7 FROM c; FETCH 7 FROM c; COMMIT",
