@@ -1,15 +1,34 @@
 //! Whatever a server sends while replies are due: each message fits, is swallowed or breaks the connection.
 #![no_main]
 
+use std::sync::Arc;
+
 use howdah::pool::Interner;
-use howdah::session::{Action, ClientSession, Mode, ServerSession, Verdict};
+use howdah::session::{Action, ClientSession, Mode, Noted, ServerSession, Shapes, Verdict};
+use howdah::sql::Shape;
 use howdah::wire::{self, Side, header};
 use libfuzzer_sys::fuzz_target;
+
+/// Its statements are measured, with their values.
+#[derive(Debug)]
+struct All;
+
+impl Shapes for All {
+    fn noted(&self, text: &[u8], standard_strings: bool) -> Noted {
+        Noted { shape: Arc::new(Shape::new(text, standard_strings)), tags: None, values: 0 }
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+}
 
 /// Batches that a client may have in flight.
 fn asked(which: u8) -> Vec<u8> {
     let mut out = Vec::new();
-    let parse = |out: &mut Vec<u8>, name: &[u8], text: &[u8]| wire::parse_into(out, name, &[text, &[0, 0, 0]].concat());
+    let parse = |out: &mut Vec<u8>, name: &[u8], text: &[u8]| {
+        wire::parse_into(out, name, &[text, &[0, 0, 0]].concat())
+    };
     match which % 5 {
         0 => wire::query(&mut out, b"SELECT 1"),
         1 | 4 => {
@@ -32,6 +51,8 @@ fuzz_target!(|data: &[u8]| {
     let Some((&which, mut rest)) = data.split_first() else { return };
     let mut client = ClientSession::new(Mode::Pooled, Default::default());
     let mut server = ServerSession::new(2);
+    client.measure(Some(Arc::new(All)));
+    server.begin_timing(0, 0);
     let interner = Interner::default();
     let (mut out, mut replies) = (Vec::new(), Vec::new());
     let asked = asked(which);

@@ -2,16 +2,35 @@
 //! goes to the server is well-formed.
 #![no_main]
 
+use std::sync::Arc;
+
 use howdah::pool::Interner;
-use howdah::session::{ClientSession, Mode, ServerSession, Verdict};
+use howdah::session::{ClientSession, Mode, Noted, ServerSession, Shapes, Verdict};
+use howdah::sql::Shape;
 use howdah::wire::{Side, header};
 use libfuzzer_sys::fuzz_target;
+
+/// Its statements are measured, with their values.
+#[derive(Debug)]
+struct All;
+
+impl Shapes for All {
+    fn noted(&self, text: &[u8], standard_strings: bool) -> Noted {
+        Noted { shape: Arc::new(Shape::new(text, standard_strings)), tags: None, values: 0 }
+    }
+
+    fn keeps_values(&self) -> bool {
+        true
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     let Some((&mode, mut rest)) = data.split_first() else { return };
     let mode = [Mode::Pooled, Mode::Exclusive, Mode::PooledWithoutStatements][usize::from(mode) % 3];
     let mut client = ClientSession::new(mode, Default::default());
     let mut server = ServerSession::new(2);
+    client.measure(Some(Arc::new(All)));
+    server.begin_timing(0, 0);
     let interner = Interner::default();
     let (mut out, mut replies) = (Vec::new(), Vec::new());
     while let Ok(Some(head)) = header(Side::Frontend, rest) {

@@ -21,7 +21,7 @@ use crate::wire::{self, front};
 const MAX_TEXT: usize = 8 << 10;
 const MAX_VALUE: usize = 1 << 10;
 /// Records that a session keeps memory for while it rests.
-const KEEP: usize = 2;
+const KEEP: usize = 1;
 
 /// How texts are counted, remembered for a worker.
 #[derive(Debug)]
@@ -136,7 +136,14 @@ impl Telling {
             values: done.values,
             detail: None,
         };
-        self.untold.push(Untold { record, until: done.until, raw: done.raw });
+        self.tell_later(Untold { record, until: done.until, raw: done.raw });
+    }
+
+    fn tell_later(&mut self, untold: Untold) {
+        if self.untold.capacity() == 0 {
+            self.untold.reserve_exact(KEEP);
+        }
+        self.untold.push(untold);
     }
 
     /// The client has taken all that was for it.
@@ -335,7 +342,7 @@ impl Session {
             values: entry.key().half(),
             detail: None,
         };
-        telling.untold.push(Untold { record, until: telling.arrived, raw: None });
+        telling.tell_later(Untold { record, until: telling.arrived, raw: None });
     }
 }
 
