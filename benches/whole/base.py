@@ -22,6 +22,8 @@ class Case:
     pool = POOL
     tenancy = False  # Howdah knows tenants
     cache = False  # answers may be kept
+    extra = ""  # more of Howdah's configuration
+    preload = False  # PostgreSQL has pg_stat_statements
     prepares = False
     most_rounds = 99
     fresh = False  # a fresh proxy process for every sample

@@ -156,6 +156,7 @@ def measured(run, names):
     stolen, ticks = proc.stolen()
     started = time.monotonic()
     print("starting PostgreSQL", file=sys.stderr, flush=True)
+    run.server.preload = any(getattr(cases.CASES[name], "preload", False) for name in names)
     run.server.start(run.given.scale, run.verifier)
     for name in names:
         run.measure(name)

@@ -4,6 +4,7 @@ import time
 
 import cache
 import listen
+import observe
 import proc
 import sessions
 import tenants
@@ -185,6 +186,7 @@ CASES = {
     **listen.CASES,
     **sessions.CASES,
     **cache.CASES,
+    **observe.CASES,
 }
 GROUPS = {
     "latency1": ["latency1-simple", "latency1-prepared"],
@@ -192,6 +194,7 @@ GROUPS = {
     "tenants": list(tenants.CASES),
     "sessions": list(sessions.CASES),
     "cache": list(cache.CASES),
+    "observe": list(observe.CASES),
 }
 
 

@@ -136,6 +136,23 @@ ROWS = (
         )
     ),
     Row("noisy", "growth", "p99 beside it : alone", "pgbouncer", 2, most=5),
+    Row("observe-cost", "other_cpu_us", "CPU per transaction, nothing measured, prepared, µs", "", 2),
+    Row("observe-cost", "cpu_us", "CPU per transaction, all measured, prepared, µs", "", 2),
+    Row("observe-cost", "cpu_ratio", "measured : not", "", 3, most=1.06),
+    Row("observe-metrics", "read_ms", "/metrics, 5,000 statements, 500 tenants, 200 pools, ms", "", 1, most=50, unit="ms"),
+    Row("observe-metrics", "worst_ms", "the slowest of 20, ms", "", 1),
+    Row("observe-metrics", "size_mb", "its size, MB", "", 2, most=5, unit="MB"),
+    Row("observe-metrics", "alone_ms", "p99 of 16 clients, ms", "", 2),
+    Row("observe-metrics", "beside_ms", "the same while it is read every second, ms", "", 2),
+    Row("observe-metrics", "moves_ms", "the difference, ms", "", 2, most=1, unit="ms"),
+    Row("observe-memory", "growth_mb", "memory for 5,000 statements of 500 tenants, MiB more", "", 1, most=64, unit="MiB"),
+    Row("observe-memory", "told_mb", "what Howdah says of it, MiB", "", 1),
+    Row("observe-totals", "statements", "mixed statements, against pg_stat_statements", "", 0),
+    Row("observe-totals", "calls_differ", "calls that differ", "", 0, most=0),
+    Row("observe-totals", "rows_differ", "rows that differ", "", 0, most=0),
+    Row("observe-totals", "too_fast", "statements with a mean time below the server's", "", 0, most=0),
+    Row("observe-quantiles", "times", "times of a statement, against a log of each", "", 0),
+    Row("observe-quantiles", "error_percent", "largest error of p50 … p99.9, %", "", 2, most=2, unit="%"),
 )
 
 

@@ -121,6 +121,8 @@ def await_port(child, port, log, what, seconds=20):
 
 
 class Postgres:
+    preload = False
+
     def __init__(self, place, bin_folder):
         self.place, self.bin, self.port = place, bin_folder, proc.free_port()
         self.version = version_of([f"{bin_folder}/postgres", "--version"], r"(\d+[.\d]*)")
@@ -145,6 +147,9 @@ class Postgres:
             "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB",
             "autovacuum": "off", "logging_collector": "off",
         }
+        if self.preload:
+            # Nothing is counted but of roles that are set so.
+            settings |= {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "none"}
         command = [f"{self.bin}/postgres", "-D", data]
         for key, value in settings.items():
             command += ["-c", f"{key}={value}"]
@@ -392,6 +397,9 @@ user = "{USER}"
 {f'password = "{self.verifier}"' if case.scram else ""}
 {TENANCY if case.tenancy else ""}
 {"[cache]" if case.cache else ""}
+{case.extra}
+[admin]
+users = ["{SCRAM_USER if case.scram else USER}"]
 """)
         # Not as another user: the binary may lie where only its builder can read.
         return [os.path.abspath(self.binary), "run", "-c", path], None
