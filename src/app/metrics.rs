@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -14,7 +15,7 @@ use super::house::House;
 
 impl House {
     /// All metrics as they are now.
-    pub(super) fn tell_metrics(&self, format: Format) -> String {
+    pub(super) fn tell_metrics(&self, format: Format) -> Result<String, String> {
         let _reading = self.reading.lock();
         let metrics = &self.shared.metrics;
         self.publish_cache();
@@ -27,7 +28,7 @@ impl House {
             .set(i64::try_from(self.config.listen.max_client_conn).unwrap_or(i64::MAX));
         metrics.running.draining.set(i64::from(self.shared.is_draining()));
         metrics.publish_waiting(self.waiting_tenants(), self.config.observe.max_tenants);
-        metrics.render(format, self.shared.observer.as_deref())
+        in_the_background(|| metrics.render(format, self.shared.observer.as_deref()))
     }
 
     /// Tenants of which somebody waits for a server connection now.
@@ -54,6 +55,26 @@ impl House {
             })
             .collect()
     }
+}
+
+/// How far work that can wait stands back behind clients: a tenth of a worker's share of a busy core.
+const NICE: i32 = 10;
+
+/// Does what takes milliseconds on a thread that gives way to the workers, so that nobody's query waits for it. What
+/// holds locks that workers want for longer than a moment must not be done there.
+fn in_the_background<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    thread::scope(|scope| {
+        let lowered = || {
+            // On Linux this is the thread's own. If it is not allowed, the work is done all the same.
+            let _ = rustix::process::setpriority_process(None, NICE);
+            work()
+        };
+        let spawned = thread::Builder::new().name("metrics".to_owned()).spawn_scoped(scope, lowered);
+        match spawned {
+            Ok(thread) => thread.join().map_err(|_| "the metrics could not be written".to_owned()),
+            Err(error) => Err(format!("no thread to write the metrics: {error}")),
+        }
+    })
 }
 
 /// The certificates that a configuration uses, as their files are now. What cannot be read is left out: it is told

@@ -12,7 +12,7 @@ use crate::pool::Pool;
 impl Status for House {
     fn metrics(&self, accept: &str) -> Result<(&'static str, String), String> {
         let format = Format::wanted(accept);
-        Ok((format.content_type(), self.tell_metrics(format)))
+        Ok((format.content_type(), self.tell_metrics(format)?))
     }
 
     fn ready(&self) -> Result<(), String> {
