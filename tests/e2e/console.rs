@@ -1,9 +1,10 @@
 //! The console by real clients: who gets in, and that it needs no server.
 
-use crate::drivers::{check, python};
+use crate::drivers::{check, node, python};
 use crate::support::wire::tags;
-use crate::support::{Cluster, Config, Howdah, Message, PASSWORD, Version, Wire};
-use std::process::{Command, Output};
+use crate::support::{Cluster, Config, Howdah, Message, PASSWORD, Version, Wire, root};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -113,13 +114,62 @@ fn psql_talks_to_it() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("SHOW HELP lists the commands"), "{output:?}");
 }
 
-#[test]
-fn psycopg_talks_to_it() {
-    let howdah = console("");
-    let mut program = python("console_psycopg.py");
+/// Runs a program of a driver on the console.
+fn run(howdah: &Howdah, mut program: Command) {
     program.env("PGHOST", "127.0.0.1").env("PGPORT", howdah.port.to_string());
     program.env("PGUSER", "postgres").env("PGPASSWORD", PASSWORD).env("PGDATABASE", "howdah");
     check(&program.output().unwrap());
+}
+
+#[test]
+fn psycopg_talks_to_it() {
+    run(&console(""), python("console_psycopg.py"));
+}
+
+#[test]
+fn asyncpg_talks_to_it() {
+    run(&console(""), python("console_asyncpg.py"));
+}
+
+#[test]
+fn node_postgres_talks_to_it() {
+    run(&console(""), node("console_node.js"));
+}
+
+#[test]
+fn jdbc_talks_to_it() {
+    let mut java = Command::new("java");
+    java.args(["-cp", "/usr/share/java/postgresql.jar"]).arg(root().join("tests/drivers/ConsoleJdbc.java"));
+    run(&console(""), java);
+}
+
+#[test]
+fn psql_watches_it_and_separates_by_tabs() {
+    let howdah = console("");
+    let connection = format!("host=127.0.0.1 port={} user=app dbname=pgbouncer", howdah.port);
+    let psql = || {
+        let mut psql = Command::new(Version::V15.bin().join("psql"));
+        psql.arg(&connection).arg("-X").env("PGPASSWORD", PASSWORD);
+        psql
+    };
+    let output = psql().args(["-AtF", "\t", "-c", "SHOW STATE"]).output().unwrap();
+    check(&output);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "active\tyes\npaused\tno\nsuspended\tno\n");
+    let output = psql()
+        .args(["--csv", "-c", "SHOW LISTS WHERE list LIKE 'd%' ORDER BY items DESC LIMIT 1"])
+        .output()
+        .unwrap();
+    check(&output);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "list,items\ndatabases,1\n");
+    let mut watching = psql();
+    watching.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watching = watching.spawn().unwrap();
+    watching.stdin.take().unwrap().write_all(b"SHOW STATE \\watch 0.05\n").unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let seen = lines.filter(|line| line.contains("suspended")).take(3).count();
+    watching.kill().unwrap();
+    let ended = watching.wait_with_output().unwrap();
+    assert_eq!(seen, 3, "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod support;
 mod bad_input;
 mod cache;
 mod console;
+mod console_pgbouncer;
 mod demo;
 mod doctor;
 mod drivers;

@@ -27,6 +27,8 @@ pub(super) struct Talk {
     /// Prepared statements; `None` for an empty text.
     statements: HashMap<Vec<u8>, Option<Command>>,
     portals: HashMap<Vec<u8>, Portal>,
+    /// BEGIN was said: portals outlive a Sync, for drivers that fetch few rows at a time.
+    in_block: bool,
     /// After an error: until the next Sync nothing is done.
     skipping: bool,
 }
@@ -64,6 +66,7 @@ impl Talk {
             may_change,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            in_block: false,
             skipping: false,
         }
     }
@@ -74,8 +77,10 @@ impl Talk {
             front::TERMINATE => return Next::End,
             front::SYNC => {
                 self.skipping = false;
-                // Each Sync ends the transaction in which portals live.
-                self.portals.clear();
+                // It ends the transaction in which portals live, unless one was begun.
+                if !self.in_block {
+                    self.portals.clear();
+                }
                 wire::ready_for_query(out, b'I');
                 return Next::GoOn;
             }
@@ -97,6 +102,7 @@ impl Talk {
             Err(error) => {
                 error.write(out);
                 self.skipping = true;
+                self.portals.clear(); // as with the transaction that has failed
                 if error.severity == Severity::Fatal { Next::End } else { Next::GoOn }
             }
         }
@@ -111,6 +117,7 @@ impl Talk {
         }
         for command in commands {
             let mut answer = self.run(&command)?;
+            self.follow(&command);
             let formats = Formats::default();
             if let Some(columns) = columns(&command) {
                 table::describe(out, columns, &formats);
@@ -231,13 +238,13 @@ impl Talk {
         // As the server has it, zero and below are no limit.
         let most = usize::try_from(i32::from_be_bytes(most)).unwrap_or(0);
         let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-        let answer = match (&portal.command, &portal.answer) {
+        let (answer, ran) = match (&portal.command, &portal.answer) {
             (None, _) => {
                 wire::frame(out, back::EMPTY_QUERY, |_| {});
                 return Ok(());
             }
-            (Some(command), None) => Some(self.run(command)?),
-            (Some(_), Some(_)) => None,
+            (Some(command), None) => (Some(self.run(command)?), Some(command.clone())),
+            (Some(_), Some(_)) => (None, None),
         };
         if let Some(portal) = self.portals.get_mut(name) {
             portal.answer = answer.or(portal.answer.take());
@@ -246,7 +253,22 @@ impl Talk {
                 finish(answer, columns, &portal.formats, most, out);
             }
         }
+        if let Some(ran) = ran {
+            self.follow(&ran);
+        }
         Ok(())
+    }
+
+    /// What a command that was run means for portals.
+    fn follow(&mut self, command: &Command) {
+        match command {
+            Command::Ignored("BEGIN" | "START TRANSACTION") => self.in_block = true,
+            Command::Ignored("COMMIT" | "ROLLBACK") => {
+                self.in_block = false;
+                self.portals.clear();
+            }
+            _ => {}
+        }
     }
 
     fn run(&self, command: &Command) -> Result<Answer, PgError> {

@@ -350,6 +350,37 @@ fn the_extended_protocol_is_spoken() {
 }
 
 #[test]
+fn portals_outlive_a_sync_in_what_is_taken_for_a_transaction() {
+    let mut operator = Operator::new(Some(filled()), false);
+    let (mut begin, mut fetch, mut more, mut end) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (out, text) in [(&mut begin, "BEGIN"), (&mut fetch, "SHOW CACHE_ENTRIES"), (&mut end, "COMMIT")] {
+        parse(out, "", text);
+        wire::frame(out, front::BIND, |out| out.extend_from_slice(b"p\0\0\0\0\0\0\0\0"));
+        wire::frame(out, front::EXECUTE, |out| out.extend_from_slice(b"p\0\0\0\0\x02"));
+        wire::frame(out, front::CLOSE, |out| {
+            out.extend_from_slice(if text == "BEGIN" { b"Pp\0" } else { b"Px\0" })
+        });
+        wire::sync(out);
+    }
+    wire::frame(&mut more, front::EXECUTE, |out| out.extend_from_slice(b"p\0\0\0\0\0"));
+    wire::sync(&mut more);
+    assert_eq!(tags(&operator.say(&begin)), "12NC3Z");
+    assert_eq!(tags(&operator.say(&fetch)), "12DDs3Z");
+    assert_eq!(tags(&operator.say(&more)), "DDCZ");
+    assert_eq!(tags(&operator.query("COMMIT")), "NCZ");
+    assert_eq!(error(&operator.say(&more)), "34000");
+    assert_eq!(tags(&operator.say(&end)), "12NC3Z");
+    // An error ends what was begun.
+    assert_eq!(tags(&operator.say(&begin)), "12NC3Z");
+    assert_eq!(tags(&operator.say(&fetch)), "12DDs3Z");
+    let mut wrong = Vec::new();
+    parse(&mut wrong, "", "SELECT 1");
+    wire::sync(&mut wrong);
+    assert_eq!(error(&operator.say(&wrong)), "42601");
+    assert_eq!(error(&operator.say(&more)), "34000");
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let mut operator = Operator::new(None, false);
     let mut refused = |sqlstate: &str, say: &dyn Fn(&mut Vec<u8>)| {
