@@ -358,7 +358,7 @@ fn portals_outlive_a_sync_in_what_is_taken_for_a_transaction() {
         wire::frame(out, front::BIND, |out| out.extend_from_slice(b"p\0\0\0\0\0\0\0\0"));
         wire::frame(out, front::EXECUTE, |out| out.extend_from_slice(b"p\0\0\0\0\x02"));
         wire::frame(out, front::CLOSE, |out| {
-            out.extend_from_slice(if text == "BEGIN" { b"Pp\0" } else { b"Px\0" })
+            out.extend_from_slice(if text == "BEGIN" { b"Pp\0" } else { b"Px\0" });
         });
         wire::sync(out);
     }
