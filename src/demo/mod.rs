@@ -107,17 +107,23 @@ pub fn run<T>(options: &Options, serve: impl FnOnce(&Path) -> T) -> Result<T, Er
     let programs = find_programs(options.postgres_bin.as_deref(), &options.target)?;
     let postgres = ThrowawayPostgres::start(&programs, DATABASE, SAMPLE)?;
     let file = postgres.folder().join("howdah.toml");
-    fs::write(&file, configuration(options.port, postgres.port()))
+    let page = free_port().map_err(|error| Error::io("listen for", Path::new("the page"), error))?;
+    fs::write(&file, configuration(options.port, page, postgres.port()))
         .map_err(|error| Error::io("write", &file, error))?;
-    println!("{}", welcome(options.port, &postgres, &programs));
+    println!("{}", welcome(options.port, page, &postgres, &programs));
     Ok(serve(&file))
 }
 
-fn configuration(port: u16, postgres: u16) -> String {
+/// A port that nobody listens on at this moment.
+fn free_port() -> io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn configuration(port: u16, page: u16, postgres: u16) -> String {
     format!(
         "[listen]\naddresses = [\"127.0.0.1:{port}\"]\nauth_type = \"scram-sha-256\"\n\
          [listen.tls]\nmode = \"disable\"\n\n\
-         [http]\naddress = \"127.0.0.1:0\"\n\n\
+         [http]\naddress = \"127.0.0.1:{page}\"\n\n\
          [pool]\ndefault_pool_size = 5\n\n\
          [databases.{DATABASE}]\nhost = \"127.0.0.1\"\nport = {postgres}\n\
          [databases.{DATABASE}.tls]\nmode = \"disable\"\n\n\
@@ -128,7 +134,7 @@ fn configuration(port: u16, postgres: u16) -> String {
     )
 }
 
-fn welcome(port: u16, postgres: &ThrowawayPostgres, programs: &Path) -> String {
+fn welcome(port: u16, page: u16, postgres: &ThrowawayPostgres, programs: &Path) -> String {
     let url =
         |user: &str, port: u16| format!("psql 'postgresql://{user}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}'");
     let tenant = |tenant: &str| url(&format!("{USER}.{tenant}"), port);
@@ -141,6 +147,7 @@ fn welcome(port: u16, postgres: &ThrowawayPostgres, programs: &Path) -> String {
          SELECT count(*), sum(amount) FROM orders;\n\n\
          To pretend to be another tenant is refused:\n\n  \
          SET {SETTING} = 'globex';\n\n\
+         What every statement and every tenant costs: http://127.0.0.1:{page}/\n\n\
          Ctrl-C stops both and removes {}.\n",
         programs.display(),
         TENANTS.join(", "),
