@@ -1,5 +1,6 @@
 //! What is served where.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -13,7 +14,7 @@ use crate::admin::page::{Ask, Page};
 /// Before a wrong password is answered: guessing takes time, and a place among the connections.
 const SECOND_THOUGHTS: Duration = Duration::from_millis(300);
 
-pub(super) async fn answer(request: &Request<Incoming>, page: &Page, access: &Access) -> Reply {
+pub(super) async fn answer(request: &Request<Incoming>, page: &Arc<Page>, access: &Access) -> Reply {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return reply::only_get();
     }
@@ -34,13 +35,19 @@ pub(super) async fn answer(request: &Request<Incoming>, page: &Page, access: &Ac
     }
     if let Some(table) = path.strip_prefix("/api/") {
         let ask = Ask::read(request.uri().query().unwrap_or_default());
-        return match page.read(table, &ask) {
+        let table = table.to_owned();
+        return apart(page, move |page| match page.read(&table, &ask) {
             Some(value) => reply::json(&value),
             None => reply::text(StatusCode::NOT_FOUND, "not found\n"),
-        };
+        })
+        .await;
     }
     match path {
-        "/metrics" => metrics(request, page),
+        "/metrics" => {
+            let accept = request.headers().get(ACCEPT).map(HeaderValue::to_str);
+            let accept = accept.and_then(Result::ok).unwrap_or_default().to_owned();
+            apart(page, move |page| metrics(&accept, page)).await
+        }
         "/events" => match page.subscribe() {
             Some(events) => reply::events(events),
             None => reply::text(StatusCode::SERVICE_UNAVAILABLE, "too many are looking\n"),
@@ -61,10 +68,20 @@ fn ready(page: &Page) -> Reply {
     }
 }
 
-fn metrics(request: &Request<Incoming>, page: &Page) -> Reply {
-    let accept = request.headers().get(ACCEPT).map(HeaderValue::to_str);
-    match page.status().metrics(accept.and_then(Result::ok).unwrap_or_default()) {
+fn metrics(accept: &str, page: &Page) -> Reply {
+    match page.status().metrics(accept) {
         Ok((kind, metrics)) => reply::bytes(StatusCode::OK, kind, metrics),
         Err(why) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")),
     }
+}
+
+/// Makes an answer that takes its time on a thread of its own, few at a time: health and events go on meanwhile.
+async fn apart(page: &Arc<Page>, make: impl FnOnce(&Page) -> Reply + Send + 'static) -> Reply {
+    let place = page.place().await;
+    let page = Arc::clone(page);
+    let answer = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        make(&page)
+    });
+    answer.await.unwrap_or_else(|_| reply::text(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n"))
 }

@@ -13,18 +13,22 @@ mod status;
 mod table;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::http::{Events, Subscribers, event};
 use crate::observe::Observer;
 use history::{History, Level, Reading};
 use numbers::with;
 use recent::Recent;
-use verdict::Finding;
+use verdict::{Facts, Finding};
 
 pub(super) use assets::Asset;
 pub use status::{ClientLine, PoolLine, State, Status, TenantLine};
@@ -34,11 +38,18 @@ pub use table::Ask;
 const TICK: Duration = Duration::from_secs(1);
 /// So many ticks between two events.
 const EVENT: u64 = 2;
+/// Answers that are made at the same time.
+const AT_ONCE: usize = 2;
 /// Clients that are looked at for one answer.
 const CLIENTS: usize = 20_000;
 
+/// What was seen so many nanoseconds ago is not new any more.
+const LATELY: u64 = 60_000_000_000;
+
 /// A statement of a database, for what is recent.
 type StatementKey = (Arc<str>, u64);
+/// An SQLSTATE in a database.
+type ErrorKey = (Arc<str>, Box<str>);
 /// A tenant of a database.
 type TenantKey = (Arc<str>, Option<Arc<str>>);
 
@@ -47,6 +58,8 @@ pub struct Page {
     status: Arc<dyn Status>,
     assets: Vec<Asset>,
     subscribers: Subscribers,
+    /// Who may make an answer now that takes its time.
+    places: Arc<Semaphore>,
     started: Instant,
     inner: Mutex<Inner>,
 }
@@ -57,7 +70,7 @@ struct Inner {
     history: History,
     statements: Recent<StatementKey>,
     tenants: Recent<TenantKey>,
-    /// Runs of N+1 so far, when it looked last: what came since is new.
+    errors: Recent<ErrorKey>,
     findings: Vec<Finding>,
 }
 
@@ -74,6 +87,7 @@ impl Page {
             status,
             assets: assets::all(),
             subscribers: Subscribers::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
             started: Instant::now(),
             inner: Mutex::default(),
         })
@@ -81,6 +95,11 @@ impl Page {
 
     pub(super) fn status(&self) -> &dyn Status {
         &*self.status
+    }
+
+    /// Waits for its turn to make an answer that takes its time; `None` never comes.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
     /// A file of it.
@@ -107,22 +126,45 @@ impl Page {
         let (level, reading) = (level(&state, &pools), reading(&state, observer.as_deref()));
         let mut inner = self.inner.lock();
         inner.history.tick(unix_now(), level, reading);
-        if let Some(observer) = observer.filter(|_| n.is_multiple_of(recent::EVERY)) {
+        let Some(observer) = observer else {
+            inner.findings = verdict::findings(&state, &pools, &inner.history, &Facts::default());
+            return;
+        };
+        if n.is_multiple_of(recent::EVERY) {
             inner.look(&observer);
         }
-        let tenants = if level.waiting > 0 { self.loads(&inner) } else { Vec::new() };
-        inner.findings = verdict::findings(&state, &pools, &inner.history, &tenants);
+        let facts = self.facts(&inner, &observer, level.waiting > 0);
+        inner.findings = verdict::findings(&state, &pools, &inner.history, &facts);
     }
 
-    /// Tenants by their load of the last minute.
-    fn loads(&self, inner: &Inner) -> Vec<(String, u64)> {
-        let rows = self.status.observer().map(|observer| observer.tenants()).unwrap_or_default();
-        let of = |row: &crate::observe::TenantRow| {
-            let tenant = row.tenant.clone().filter(|_| !row.is_other)?;
-            let key = (Arc::clone(&row.database), Some(Arc::clone(&tenant)));
-            Some((tenant.to_string(), inner.tenants.since(&key, row.transaction_time)))
-        };
-        rows.iter().filter_map(of).collect()
+    /// What is looked at only when there is a reason to.
+    fn facts(&self, inner: &Inner, observer: &Observer, somebody_waits: bool) -> Facts {
+        let tenants = if somebody_waits { observer.tenants() } else { Vec::new() };
+        let tenants = tenants.iter().filter(|row| !row.is_other);
+        let named = tenants.filter_map(|row| Some((row, row.tenant.as_ref()?)));
+        let mut facts = Facts::default();
+        for (row, name) in named {
+            let key = (Arc::clone(&row.database), Some(Arc::clone(name)));
+            facts.loads.push((name.to_string(), inner.tenants.since(&key, row.transaction_time)));
+            let line = self.status.tenant(name);
+            let full = line
+                .and_then(|line| Some((line.waiting, line.max_servers.filter(|max| line.servers >= *max)?)));
+            let starved = full.filter(|(waiting, _)| *waiting > 0);
+            // It may use several databases.
+            if facts.starved.iter().all(|(other, _, _)| **other != **name) {
+                facts.starved.extend(starved.map(|(waiting, most)| (name.to_string(), waiting, most)));
+            }
+        }
+        facts.repeated = repeated(observer);
+        if inner.history.now().errors >= 1.0 {
+            let errors = observer.errors();
+            let counts = errors.iter().filter_map(|row| {
+                let state = row.sqlstate.clone()?;
+                Some((inner.errors.since(&(Arc::clone(&row.database), state.clone()), row.count), state))
+            });
+            facts.error = counts.max().map(|(_, state)| state.into());
+        }
+        facts
     }
 
     /// One more who looks; `None`: there are too many.
@@ -189,6 +231,19 @@ impl Inner {
         self.tenants
             .look(tenants.map(|row| ((Arc::clone(&row.database), row.tenant.clone()), row.transaction_time)));
     }
+}
+
+/// Where clients ran the same statement again and again in the last minute, and how often in one run at most.
+fn repeated(observer: &Observer) -> Option<(String, u32)> {
+    let now = observer.now();
+    let rows = observer.n_plus_one();
+    let recent = rows.iter().filter(|row| now.saturating_sub(row.last_seen) < LATELY);
+    let worst = recent.max_by_key(|row| row.worst)?;
+    let place = worst.route.as_deref().or(worst.action.as_deref()).or(worst.controller.as_deref());
+    Some((
+        place.map_or_else(|| format!("a client of {}", worst.database), |place| rows::cut(place, 80)),
+        worst.worst,
+    ))
 }
 
 fn level(state: &State, pools: &[PoolLine]) -> Level {

@@ -15,6 +15,8 @@ use crate::sql::Shape;
 
 /// Characters of a statement's text in a table; its own page has more.
 const TEXT: usize = 300;
+/// Characters of what an application says of itself.
+const TAG: usize = 200;
 
 pub(super) fn hex(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
@@ -26,6 +28,11 @@ pub(super) fn cut(text: &str, most: usize) -> String {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
     }
+}
+
+/// What an application says of itself.
+pub(super) fn tag(text: Option<&str>) -> Option<String> {
+    text.map(|text| cut(text, TAG))
 }
 
 pub(super) fn phases(times: &Phases, calls: u64) -> Value {
@@ -206,7 +213,7 @@ pub(super) fn clients(clients: &[ClientLine], ask: &Ask) -> Value {
             "database": client.database,
             "user": client.user,
             "tenant": client.tenant,
-            "application": cut(&client.application, TEXT),
+            "application": cut(&client.application, TAG),
             "state": client.state,
             "waiting": if client.waiting.is_zero() { Value::Null } else {
                 milliseconds(client.waiting.as_nanos() as u64)
@@ -239,9 +246,9 @@ pub(super) fn n_plus_one(observer: Option<&Observer>, ask: &Ask) -> Value {
             "text": text,
             "before": before,
             "before_fingerprint": before_fingerprint,
-            "route": row.route,
-            "controller": row.controller,
-            "action": row.action,
+            "route": tag(row.route.as_deref()),
+            "controller": tag(row.controller.as_deref()),
+            "action": tag(row.action.as_deref()),
             "runs": row.occurrences,
             "executions": row.executions,
             "worst": row.worst,
@@ -270,17 +277,18 @@ pub(super) fn slow(observer: Option<&Observer>, ask: &Ask) -> Value {
 /// Without its text as it came and its parameters: whoever may see the page may not see what is in there.
 fn slow_row(row: &SlowRow) -> Value {
     let (fingerprint, text) = named(Some(&row.shape));
-    let tag = |of: fn(&Tags) -> &Option<Box<str>>| row.tags.as_ref().and_then(|tags| of(tags).clone());
+    let said =
+        |of: fn(&Tags) -> &Option<Box<str>>| tag(row.tags.as_ref().and_then(|tags| of(tags).as_deref()));
     json!({
         "at": row.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
         "database": &*row.caller.database,
         "user": &*row.caller.user,
-        "application": tag(|tags| &tags.application).unwrap_or_else(|| (*row.caller.application).into()),
+        "application": said(|tags| &tags.application).unwrap_or_else(|| cut(&row.caller.application, TAG)),
         "tenant": row.caller.tenant.as_deref(),
-        "route": tag(|tags| &tags.route),
-        "controller": tag(|tags| &tags.controller),
-        "action": tag(|tags| &tags.action),
-        "trace": tag(|tags| &tags.traceparent),
+        "route": said(|tags| &tags.route),
+        "controller": said(|tags| &tags.controller),
+        "action": said(|tags| &tags.action),
+        "trace": said(|tags| &tags.traceparent),
         "fingerprint": fingerprint,
         "text": text,
         "total": milliseconds(row.phases.total()),

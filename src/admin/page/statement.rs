@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::numbers::{milliseconds, share, with};
-use super::rows::{cut, hex, phases};
+use super::rows::{cut, hex, phases, tag};
 use super::table::Ask;
 use crate::observe::{CallerRow, Counts, Histogram, Observer};
 
@@ -78,10 +78,10 @@ fn caller(row: &CallerRow, whole: u64) -> Value {
     let caller = &row.caller;
     let who = json!({
         "user": &*caller.user,
-        "application": cut(&caller.application, 200),
-        "route": caller.route,
-        "controller": caller.controller,
-        "action": caller.action,
+        "application": tag(Some(&caller.application)),
+        "route": tag(caller.route.as_deref()),
+        "controller": tag(caller.controller.as_deref()),
+        "action": tag(caller.action.as_deref()),
     });
     with(sums(&row.counts, whole), who)
 }

@@ -50,27 +50,45 @@ impl Finding {
     }
 }
 
-/// All there is to say. `tenants` are loads of the last minute.
-pub(super) fn findings(
-    state: &State,
-    pools: &[PoolLine],
-    history: &History,
-    tenants: &[(String, u64)],
-) -> Vec<Finding> {
+/// What is looked at beside the pools.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    /// Tenants with their load of the last minute; looked for only while somebody waits.
+    pub(super) loads: Vec<(String, u64)>,
+    /// Tenants that have all the server connections they may have: how many of their clients wait, and the limit.
+    pub(super) starved: Vec<(String, usize, usize)>,
+    /// Where clients run the same statement again and again, and how often in one run at most.
+    pub(super) repeated: Option<(String, u32)>,
+    /// The SQLSTATE of most errors of the last minute.
+    pub(super) error: Option<String>,
+}
+
+/// All there is to say.
+pub(super) fn findings(state: &State, pools: &[PoolLine], history: &History, facts: &Facts) -> Vec<Finding> {
     let mut all: Vec<Finding> = Vec::new();
     all.extend(pools.iter().filter_map(pool));
+    all.extend(facts.starved.iter().map(starved));
     all.extend(process(state));
-    all.extend(failing(history));
+    all.extend(failing(history, facts.error.as_deref()));
     all.extend(slower(history));
-    if pools.iter().any(|pool| pool.waiting > 0) {
-        all.extend(greedy(tenants));
-    }
+    all.extend(greedy(&facts.loads));
     all.extend(state.cache_paused.iter().map(|(database, why)| {
         Finding::new(Gravity::Warning, "overview", format!("Nothing of {database} is cached: {why}"))
+    }));
+    all.extend(facts.repeated.as_ref().map(|(place, worst)| {
+        let text = format!("N+1: {place} runs one statement up to {worst} times in a row");
+        Finding::new(Gravity::Note, "n_plus_one", text)
     }));
     all.sort_by_key(|finding| Reverse(finding.gravity));
     all.truncate(MOST);
     all
+}
+
+/// A tenant waits for itself: more connections in the pool would not help it.
+fn starved((name, waiting, most): &(String, usize, usize)) -> Finding {
+    let who = if *waiting == 1 { "1 client".to_owned() } else { format!("{waiting} clients") };
+    let text = format!("{who} of tenant {name} wait: it has all {most} server connections that it may have");
+    Finding::new(Gravity::Warning, "tenants", text)
 }
 
 fn pool(pool: &PoolLine) -> Option<Finding> {
@@ -131,7 +149,7 @@ fn process(state: &State) -> Vec<Finding> {
 }
 
 /// Errors, if they are more than now and then.
-fn failing(history: &History) -> Option<Finding> {
+fn failing(history: &History, most: Option<&str>) -> Option<Finding> {
     let now = history.now();
     let part = if now.statements > 0.0 { now.errors / now.statements } else { 1.0 };
     let gravity = match part {
@@ -141,11 +159,9 @@ fn failing(history: &History) -> Option<Finding> {
         _ => return None,
     };
     let percent = (part * 100.0).min(100.0);
-    Some(Finding::new(
-        gravity,
-        "errors",
-        format!("{percent:.0} % of statements fail, {:.0} a second", now.errors),
-    ))
+    let most = most.map(|state| format!("; most with {state}")).unwrap_or_default();
+    let text = format!("{percent:.0} % of statements fail, {:.0} a second{most}", now.errors);
+    Some(Finding::new(gravity, "errors", text))
 }
 
 /// Much slower than it was over the hour.
@@ -181,7 +197,7 @@ mod tests {
     }
 
     fn said(state: &State, pools: &[PoolLine], history: &History) -> Vec<(&'static str, String)> {
-        let all = findings(state, pools, history, &[]);
+        let all = findings(state, pools, history, &Facts::default());
         all.into_iter().map(|finding| (finding.gravity.word(), finding.text)).collect()
     }
 
@@ -225,17 +241,29 @@ mod tests {
     #[test]
     fn a_tenant_that_has_most_is_named_when_others_wait() {
         let tenants = [("acme".to_owned(), 80), ("globex".to_owned(), 20)];
-        let waiting = [PoolLine { waiting: 1, ..a_pool() }];
-        let about = |pools: &[PoolLine], tenants: &[(String, u64)]| {
-            findings(&State::default(), pools, &History::default(), tenants)
+        let about = |loads: &[(String, u64)]| {
+            let facts = Facts { loads: loads.to_vec(), ..Facts::default() };
+            findings(&State::default(), &[a_pool()], &History::default(), &facts)
         };
-        assert_eq!(
-            about(&waiting, &tenants)[0].text,
-            "Tenant acme has 80 % of the servers' time in the last minute"
-        );
-        assert_eq!(about(&[a_pool()], &tenants), []);
-        assert_eq!(about(&waiting, &tenants[..1]), [], "there is nobody else");
-        assert_eq!(about(&waiting, &[("a".into(), 0), ("b".into(), 0)]), []);
+        assert_eq!(about(&tenants)[0].text, "Tenant acme has 80 % of the servers' time in the last minute");
+        assert_eq!(about(&tenants[..1]), [], "there is nobody else");
+        assert_eq!(about(&[("a".into(), 0), ("b".into(), 0)]), []);
+    }
+
+    #[test]
+    fn a_tenant_at_its_limit_and_n_plus_one_are_told() {
+        let facts = Facts {
+            starved: vec![("acme".into(), 3, 5)],
+            repeated: Some(("/orders".into(), 240)),
+            ..Facts::default()
+        };
+        let all = findings(&State::default(), &[], &History::default(), &facts);
+        let all: Vec<_> = all.iter().map(|finding| (finding.part, finding.text.as_str())).collect();
+        let expected = [
+            ("tenants", "3 clients of tenant acme wait: it has all 5 server connections that it may have"),
+            ("n_plus_one", "N+1: /orders runs one statement up to 240 times in a row"),
+        ];
+        assert_eq!(all, expected);
     }
 
     #[test]

@@ -57,5 +57,17 @@ export function start(back) {
       open();
     }
   });
+  // A browser has few connections for each site: a page that nobody sees gives its own back.
+  let leaving;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(leaving);
+    if (paused) return;
+    if (document.hidden) {
+      leaving = setTimeout(() => {
+        source.close();
+        lost = true;
+      }, 20_000);
+    } else if (source.readyState === EventSource.CLOSED) open();
+  });
   open();
 }
