@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -290,6 +290,20 @@ fn an_event_comes_every_two_seconds() {
     assert!(now["now"]["p99"].is_null(), "nothing ran: {now}");
 }
 
+#[test]
+fn where_nothing_is_measured_it_says_so() {
+    let config =
+        Config::new(2).server("app", 1, "app", "").user("app").sections("[observe]\nenabled = false\n");
+    let howdah = config.start();
+    for table in ["statements", "tenants", "n_plus_one", "slow", "errors"] {
+        assert_eq!(json(&howdah, &format!("/api/{table}"))["off"], true, "{table}");
+    }
+    assert_eq!(get(&howdah, "/api/statement?database=app&fingerprint=0000000000000001").status, 404);
+    let overview = json(&howdah, "/api/overview");
+    assert_eq!((&overview["observed"], &overview["findings"]), (&false.into(), &serde_json::json!([])));
+    assert_eq!(json(&howdah, "/api/pools")["off"], serde_json::Value::Null);
+}
+
 const SHOP: &str = "
     CREATE TABLE orders (id serial PRIMARY KEY, tenant_id text NOT NULL, item int NOT NULL);
     INSERT INTO orders (tenant_id, item) SELECT (ARRAY['acme', 'globex'])[1 + n % 2], n FROM generate_series(1, 200) n;
@@ -315,31 +329,37 @@ fn start_shop(config: &Config) -> Howdah {
 }
 
 /// Clients that run statements until it is dropped.
+#[derive(Default)]
 struct Shoppers {
     end: Arc<AtomicBool>,
+    /// Milliseconds that each rests after a page.
+    pace: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Shoppers {
     fn start(howdah: &Howdah) -> Self {
-        let end = Arc::new(AtomicBool::new(false));
-        let address = howdah.address();
-        let start = |tenant: &'static str, work: fn(&mut Wire, u64)| {
-            let (end, address) = (Arc::clone(&end), address.clone());
-            std::thread::spawn(move || {
-                let user = format!("app.{tenant}");
-                let parameters = [("user", &*user), ("database", "app"), ("application_name", "<b>bold</b>")];
-                let mut wire = Wire::try_login(address, &parameters, PASSWORD).unwrap();
-                let mut n = 0;
-                while !end.load(Ordering::Relaxed) {
-                    work(&mut wire, n);
-                    n += 1;
-                    std::thread::sleep(Duration::from_millis(15));
-                }
-            })
-        };
-        let threads = vec![start("acme", orders), start("globex", orders), start("acme", trouble)];
-        Self { end, threads }
+        let mut all = Self::default();
+        all.pace.store(15, Ordering::Relaxed);
+        for (tenant, work) in [("acme", orders as fn(&mut Wire, u64)), ("globex", orders), ("acme", trouble)]
+        {
+            all.join(howdah, tenant, "<b>bold</b>", work);
+        }
+        all
+    }
+
+    fn join(&mut self, howdah: &Howdah, tenant: &str, application: &'static str, work: fn(&mut Wire, u64)) {
+        let (end, pace, address) = (Arc::clone(&self.end), Arc::clone(&self.pace), howdah.address());
+        let (user, mut n) = (format!("app.{tenant}"), self.threads.len() as u64 * 97);
+        self.threads.push(std::thread::spawn(move || {
+            let parameters = [("user", &*user), ("database", "app"), ("application_name", application)];
+            let mut wire = Wire::try_login(address, &parameters, PASSWORD).unwrap();
+            while !end.load(Ordering::Relaxed) {
+                work(&mut wire, n);
+                n += 1;
+                std::thread::sleep(Duration::from_millis(pace.load(Ordering::Relaxed)));
+            }
+        }));
     }
 }
 
@@ -530,16 +550,99 @@ fn in_a_browser_when_clients_wait_and_when_howdah_goes() {
     crate::drivers::check(&child.wait_with_output().unwrap());
 }
 
+/// A shop of several tenants on a busy day, for pictures.
+mod day {
+    use super::*;
+
+    pub(super) const SCHEMA: &str = "
+        CREATE TABLE customers (id int PRIMARY KEY, email text NOT NULL UNIQUE);
+        INSERT INTO customers SELECT n, 'customer' || n || '@example.com' FROM generate_series(1, 5000) n;
+        CREATE TABLE products (id int PRIMARY KEY, name text NOT NULL, price numeric NOT NULL);
+        INSERT INTO products SELECT n, 'product ' || n, n % 90 + 0.99 FROM generate_series(1, 2000) n;
+        CREATE TABLE purchases (id bigserial PRIMARY KEY, customer_id int NOT NULL, product_id int NOT NULL,
+            state text NOT NULL DEFAULT 'open', created_at timestamptz NOT NULL DEFAULT now());
+        INSERT INTO purchases (customer_id, product_id)
+            SELECT n % 5000 + 1, n % 2000 + 1 FROM generate_series(1, 40000) n;
+        CREATE INDEX ON purchases (customer_id);
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO app; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;";
+
+    pub(super) fn work(wire: &mut Wire, n: u64) {
+        let customer = n * 7919 % 5000 + 1;
+        match n % 60 {
+            17 => report(wire),
+            29 => drop(wire.query("INSERT INTO customers (id, email) VALUES (1, 'twice') /*route='/register'*/")),
+            41 if n % 240 == 41 => cart(wire, n),
+            53 if n % 300 == 53 => drop(wire.query("SELECT pg_sleep(0.25) /*route='/export'*/")),
+            k if k % 3 == 0 => purchase(wire, customer, n),
+            k if k % 3 == 1 => purchases(wire, customer),
+            _ => drop(wire.query(&format!(
+                "/* howdah.cache='20s' */ SELECT id, name, price FROM products WHERE price < {} ORDER BY price LIMIT 20 \
+                 /*route='/products'*/",
+                n % 9 * 10 + 5
+            ))),
+        }
+    }
+
+    fn report(wire: &mut Wire) {
+        wire.query(
+            "SELECT p.name, count(*), sum(p.price) FROM purchases o JOIN products p ON p.id = o.product_id \
+             WHERE o.created_at > now() - interval '1 day' GROUP BY p.name ORDER BY 3 DESC LIMIT 10 \
+             /*controller='report',action='daily'*/",
+        );
+    }
+
+    fn cart(wire: &mut Wire, n: u64) {
+        wire.query("SELECT product_id FROM purchases WHERE customer_id = 1 LIMIT 30 /*route='/cart'*/");
+        for id in 1..=30 {
+            wire.query(&format!(
+                "SELECT name, price FROM products WHERE id = {} /*route='/cart'*/",
+                n % 50 + id
+            ));
+        }
+    }
+
+    fn purchases(wire: &mut Wire, customer: u64) {
+        let sql = "SELECT o.id, o.state, o.created_at, p.name, p.price FROM purchases o \
+            JOIN products p ON p.id = o.product_id WHERE o.customer_id = $1 ORDER BY o.created_at DESC LIMIT $2 \
+            /*route='/customers/:id'*/";
+        let customer = customer.to_string();
+        wire.send(&[parse("", sql), bind("", "", &[Some(&customer), Some("20")]), execute("", 0), sync()]);
+        wire.read_ready(1);
+    }
+
+    fn purchase(wire: &mut Wire, customer: u64, n: u64) {
+        wire.query("BEGIN /*route='/checkout'*/");
+        wire.query(&format!(
+            "INSERT INTO purchases (customer_id, product_id) VALUES ({customer}, {}) RETURNING id /*route='/checkout'*/",
+            n % 2000 + 1
+        ));
+        wire.query(&format!(
+            "UPDATE purchases SET state = 'paid' WHERE customer_id = {customer} AND state = 'open' /*route='/checkout'*/"
+        ));
+        wire.query("COMMIT");
+    }
+}
+
 /// Pictures for the documentation, of an application in a few minutes: `scripts/screenshots.sh` asks for them.
 #[test]
 fn pictures_for_the_documentation() {
     let Some(folder) = std::env::var_os("HOWDAH_SCREENSHOTS") else { return };
     let database = Cluster::shared(Version::V15).database("page_pictures");
-    database.query(SHOP);
-    let howdah = start_shop(&shop_config(&database));
-    let _shoppers = Shoppers::start(&howdah);
+    database.query(day::SCHEMA);
+    let mut config = shop_config(&database);
+    config.extra = "[tenancy]\n[tenants.\"*\"]\nmax_server_connections = 3\n[cache]\n".to_owned();
+    let howdah = start_shop(&config);
+    let mut shoppers = Shoppers::default();
+    let tenants = [("acme", 6), ("globex", 3), ("initech", 2), ("umbrella", 2), ("hooli", 1), ("stark", 1)];
+    for (tenant, clients) in tenants {
+        (0..clients)
+            .for_each(|n| shoppers.join(&howdah, tenant, if n == 1 { "worker" } else { "web" }, day::work));
+    }
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(310) {
+    while started.elapsed() < Duration::from_secs(330) {
+        // There is more to do at some times than at others.
+        let tide = (started.elapsed().as_secs_f64() / 30.0).sin();
+        shoppers.pace.store((22.0 + 10.0 * tide) as u64, Ordering::Relaxed);
         std::thread::sleep(Duration::from_secs(1));
     }
     crate::drivers::check(
