@@ -55,7 +55,10 @@ impl Status for House {
     }
 
     fn pools(&self) -> Vec<PoolLine> {
-        self.pools.all().iter().map(|pool| self.pool_line(pool)).collect()
+        let mut pools = self.pools.all();
+        // Always in the same order: rows that are equal otherwise do not change places.
+        pools.sort_by(|a, b| a.key().cmp(b.key()));
+        pools.iter().map(|pool| self.pool_line(pool)).collect()
     }
 
     fn clients(&self, most: usize) -> Vec<ClientLine> {

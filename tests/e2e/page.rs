@@ -171,6 +171,21 @@ fn who_may_look() {
 }
 
 #[test]
+fn pages_of_other_sites_get_nothing() {
+    let howdah = alone("");
+    for path in ["/api/overview", "/events", "/metrics", "/assets/main.js"] {
+        for mode in ["cors", "no-cors"] {
+            let headers = format!("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: {mode}\r\n");
+            assert_eq!(get_with(&howdah, path, &headers).status, 403, "{path} {mode}");
+        }
+    }
+    let link = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n";
+    assert_eq!(get_with(&howdah, "/", link).status, 200);
+    let own = "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n";
+    assert_eq!(get_with(&howdah, "/api/overview", own).status, 200);
+}
+
+#[test]
 fn bad_requests_come_to_nothing() {
     let howdah = alone("");
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "NONSENSE"] {

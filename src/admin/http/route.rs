@@ -33,6 +33,9 @@ pub(super) async fn answer(request: &Request<Incoming>, page: &Arc<Page>, access
             return reply::unauthorized();
         }
     }
+    if is_of_another_site(request) {
+        return reply::text(StatusCode::FORBIDDEN, "not for pages of other sites\n");
+    }
     if let Some(table) = path.strip_prefix("/api/") {
         let ask = Ask::read(request.uri().query().unwrap_or_default());
         let table = table.to_owned();
@@ -59,6 +62,12 @@ pub(super) async fn answer(request: &Request<Incoming>, page: &Arc<Page>, access
             }
         },
     }
+}
+
+/// Browsers say when a page of another site asks. A link there may lead here; more it may not.
+fn is_of_another_site(request: &Request<Incoming>) -> bool {
+    let says = |name: &str, value: &str| request.headers().get(name).is_some_and(|said| said == value);
+    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
 }
 
 fn ready(page: &Page) -> Reply {
