@@ -22,7 +22,7 @@ run({
   overview: picture("page-overview", wide, "overview"),
   dark: picture("page-overview-dark", { ...wide, colorScheme: "dark" }, "overview"),
   statements: picture("page-statements", wide, "statements"),
-  statement: picture("page-statement", wide, "statements?filter=FROM%20orders", async (page) => {
+  statement: picture("page-statement", wide, "statements?filter=FROM%20purchases%20o", async (page) => {
     await page.locator("tbody tr a").first().click();
     await page.waitForSelector(".detail:not([hidden])");
   }),

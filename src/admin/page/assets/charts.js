@@ -61,7 +61,7 @@ export class Card {
     return {
       width: Math.max(this.plot.clientWidth, 120),
       height: HEIGHT,
-      padding: [6, 4, 0, 0],
+      padding: [6, 4, 0, 16],
       legend: { show: false },
       cursor: {
         y: false,

@@ -29,7 +29,7 @@ export class Table {
     const label = this.sorted && column.key && !column.unsorted
       ? h("button", { type: "button", title: column.title, onclick: () => this.turn(column) }, column.label)
       : h("span", { title: column.title }, column.label);
-    const attributes = { scope: "col", role: "columnheader", class: column.number ? "number" : null };
+    const attributes = { scope: "col", role: "columnheader", "data-key": column.key, class: column.number ? "number" : null };
     const head = h("th", attributes, label);
     this.heads.set(column.key, head);
     return head;

@@ -16,6 +16,8 @@ const part = (key, label, more = {}) => ({
 });
 const seen = { key: "seen", label: "Last", number: true, text: (row) => ago(row.seen), title: "When it was seen last" };
 const bad = (key) => (row) => (row[key] > 0 ? "bad" : "");
+/** One of a hundred fails: fewer is daily life. */
+const failing = (row) => (row.errors > 0 && row.errors >= row.calls * 0.01 ? "bad" : "");
 
 export const statementAddress = (row) =>
   address("statement", { database: row.database, fingerprint: row.fingerprint });
@@ -99,7 +101,7 @@ export const TABLES = {
       times("p99", "p99", { title: "99 of 100 took no longer" }),
       times("max", "Max"),
       number("rows", "Rows", { title: "Rows returned or changed" }),
-      number("errors", "Errors", { state: bad("errors") }),
+      number("errors", "Errors", { state: failing }),
       number("cached", "Cached", { title: "Answered from memory" }),
       number("n_plus_one", "N+1", { title: "Runs of it that look like N+1", state: (row) => (row.n_plus_one > 0 ? "warning" : "") }),
       seen,
@@ -124,14 +126,14 @@ export const TABLES = {
         },
       },
       text("database", "Database"),
-      part("recent", "Load, last minute", { title: "Share of the servers' time in the last minute or so" }),
+      part("recent", "Last minute", { title: "Share of the servers' time in the last minute or so" }),
       part("share", "All time", { title: "Share of the servers' time since the start or the last RESET" }),
       number("waiting", "Waiting", { title: "Clients of it that wait for a server connection now", state: bad("waiting") }),
       times("wait", "Mean wait", { title: "How long its transactions waited for a server connection" }),
       number("transactions", "Transactions"),
       times("mean", "Mean", { title: "Mean of what a client waited for a statement" }),
       times("p99", "p99"),
-      number("errors", "Errors", { state: bad("errors") }),
+      number("errors", "Errors", { state: failing }),
       number("servers", "Servers", {
         title: "Server connections that it has now, and may have",
         text: (row) => of(row.servers, row.max_servers),
@@ -353,7 +355,11 @@ export class TableView {
     for (const choice of this.choices) {
       const source = choice.key === "tenant" ? "tenants" : "pools";
       const answer = await read(source, { limit: 500 }, this.aborted?.signal);
-      this.options(choice, names(answer.rows, choice.key));
+      const found = names(answer.rows, choice.key);
+      this.options(choice, found);
+      // A column that says the same in each row is in the way.
+      const one = new Set(found).size < 2 && this.name !== "pools";
+      if (choice.key === "database") this.table.element.classList.toggle("one-database", one);
     }
   }
 
