@@ -138,3 +138,47 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::observe::{Format, Metrics};
+
+    fn certificate(role: CertificateRole, database: &str, expires: i64) -> Certificate {
+        Certificate { role, database: database.to_owned(), expires }
+    }
+
+    #[test]
+    fn certificates_that_are_used_no_more_are_not_told() {
+        let metrics = Metrics::new().unwrap();
+        let (listen, server) = (CertificateRole::Listen, CertificateRole::Server);
+        metrics
+            .running
+            .certificates(&[certificate(listen, "", 2_000_000_000), certificate(server, "app", 5)]);
+        let text = metrics.render(Format::Text, None);
+        let name = "howdah_certificate_expiry_timestamp_seconds";
+        assert!(text.contains(&format!("{name}{{database=\"\",role=\"listen\"}} 2000000000\n")), "{text}");
+        assert!(text.contains(&format!("{name}{{database=\"app\",role=\"server\"}} 5\n")), "{text}");
+        metrics.running.certificates(&[certificate(listen, "", 2_000_000_001)]);
+        let text = metrics.render(Format::Text, None);
+        assert!(
+            text.contains("role=\"listen\"} 2000000001\n") && !text.contains("role=\"server\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_reload_that_failed_is_told_until_one_works() {
+        let metrics = Metrics::new().unwrap();
+        let told = |line: &str| metrics.render(Format::Text, None).lines().any(|l| l == line);
+        assert!(told("howdah_config_last_reload_successful 1"));
+        assert!(told("howdah_config_reloads_total{result=\"failure\"} 0"));
+        metrics.running.reloaded(false);
+        assert!(told("howdah_config_last_reload_successful 0"));
+        assert!(told("howdah_config_reloads_total{result=\"failure\"} 1"));
+        metrics.running.reloaded(true);
+        assert!(told("howdah_config_last_reload_successful 1"));
+        assert!(told("howdah_config_reloads_total{result=\"success\"} 1"));
+    }
+}

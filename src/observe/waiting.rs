@@ -68,3 +68,39 @@ impl Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::observe::{Format, Metrics};
+
+    fn waiting(tenant: &str, clients: u64, seconds: u64) -> WaitingTenant {
+        let oldest = Duration::from_secs(seconds);
+        WaitingTenant { database: "app".into(), tenant: tenant.into(), clients, oldest }
+    }
+
+    #[test]
+    fn who_waits_longest_has_labels_and_who_waits_no_more_has_none() {
+        let metrics = Metrics::new().unwrap();
+        metrics.publish_waiting(
+            vec![waiting("a", 1, 5), waiting("b", 2, 9), waiting("c", 4, 1), waiting("other", 8, 2)],
+            2,
+        );
+        let text = metrics.render(Format::Text, None);
+        for line in [
+            r#"howdah_tenant_waiting_clients{database="app",tenant="a"} 1"#,
+            r#"howdah_tenant_waiting_clients{database="app",tenant="b"} 2"#,
+            r#"howdah_tenant_waiting_clients{database="app",tenant="other"} 12"#,
+            r#"howdah_tenant_oldest_wait_seconds{database="app",tenant="b"} 9"#,
+            r#"howdah_tenant_oldest_wait_seconds{database="app",tenant="other"} 2"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "lacks {line}:\n{text}");
+        }
+        metrics.publish_waiting(vec![waiting("c", 1, 1)], 2);
+        let text = metrics.render(Format::Text, None);
+        assert_eq!(text.lines().filter(|l| l.starts_with("howdah_tenant_waiting_clients{")).count(), 1);
+        metrics.publish_waiting(Vec::new(), 0);
+        assert!(!metrics.render(Format::Text, None).contains("howdah_tenant_"));
+    }
+}
