@@ -31,6 +31,9 @@ password = \"secret\"
 threshold = 5
 ";
 
+/// What Prometheus shows Howdah in the test in which Howdah asks for it.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// As many clients at one time as make some of them wait.
 const SLEEPERS: usize = 4;
 
@@ -38,8 +41,8 @@ fn deploy(file: &str) -> PathBuf {
     root().join("deploy").join(file)
 }
 
-/// A Howdah with everything in use that there are metrics of.
-fn everything(database: &Database<'_>, authority: &Authority) -> Howdah {
+/// A Howdah with everything in use that there are metrics of; `http` is more of its `[http]`.
+fn everything(database: &Database<'_>, authority: &Authority, http: &str) -> Howdah {
     authority.sign("howdah", "howdah", &["localhost"]);
     let mut config = Config::new(2).database(database).user("app").sections(SECTIONS);
     config.extra += &format!(
@@ -48,7 +51,7 @@ fn everything(database: &Database<'_>, authority: &Authority) -> Howdah {
         authority.file("howdah.key").display()
     );
     let toml = config.toml().replace("level = \"info\"\n", "level = \"info\"\nslow_query = \"20ms\"\n");
-    Howdah::start(&toml)
+    Howdah::start(&toml.replace("[http]\n", &format!("[http]\n{http}")))
 }
 
 fn login(howdah: &Howdah, user: &str, database: &str) -> Wire {
@@ -140,6 +143,13 @@ impl Prometheus {
         let config = fs::read_to_string(deploy("prometheus/prometheus.yml")).unwrap();
         let target = format!("127.0.0.1:{}", howdah.http_port.unwrap());
         let config = config.replace("127.0.0.1:9632", &target).replace("interval: 15s", "interval: 1s");
+        // With what the file says of a token.
+        let token = dir.path().join("howdah.token");
+        fs::write(&token, TOKEN).unwrap();
+        let uncommented = format!("    authorization:\n      credentials_file: {}", token.display());
+        let commented = "    # authorization:\n    #   credentials_file: /etc/prometheus/howdah.token";
+        assert!(config.contains(commented), "{config}");
+        let config = config.replace(commented, &uncommented);
         fs::write(dir.path().join("prometheus.yml"), config).unwrap();
         fs::copy(deploy("prometheus/alerts.yml"), dir.path().join("alerts.yml")).unwrap();
         let port = free_port();
@@ -237,11 +247,12 @@ fn every_expression_of_the_dashboard_and_the_alerts_is_answered() {
     let database = follow::cluster(Version::V15).database("prometheus");
     follow::prepared(&database);
     database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO app");
-    let howdah = everything(&database, &Authority::new());
+    let howdah = everything(&database, &Authority::new(), &format!("token = \"{TOKEN}\"\n"));
     drop(login(&howdah, "app.acme", &database.name));
     howdah.wait_for_log("changes are followed: its cache is in use");
     let parameters = [("user", "app.acme"), ("database", database.name.as_str())];
     assert!(Wire::try_login(("127.0.0.1", howdah.port), &parameters, "wrong").is_err());
+    assert!(get(howdah.http_port.unwrap(), "/metrics", "*/*").0.contains(" 401 "), "without the token");
     let prometheus = Prometheus::start(&howdah);
     let traffic = Traffic::start(&howdah, &database.name);
 
@@ -309,7 +320,7 @@ fn what_is_read_is_clean_in_both_formats_and_documented() {
     let database = follow::cluster(Version::V15).database("promtool");
     follow::prepared(&database);
     database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO app");
-    let howdah = everything(&database, &Authority::new());
+    let howdah = everything(&database, &Authority::new(), "");
     let mut wire = login(&howdah, "app.acme", &database.name);
     (0..5).for_each(|round| mixed(&mut wire, round));
     let port = howdah.http_port.unwrap();
@@ -393,7 +404,7 @@ fn reloads_and_certificates_are_told() {
     let database = follow::cluster(Version::V15).database("reloads");
     follow::prepared(&database);
     let authority = Authority::new();
-    let howdah = everything(&database, &authority);
+    let howdah = everything(&database, &authority, "");
     let metric = |name: &str| howdah.metric(name).unwrap_or_else(|| panic!("no {name}"));
     assert_eq!(metric("howdah_config_reloads_total{result=\"failure\"}"), 0.0);
     assert_eq!(metric("howdah_config_last_reload_successful"), 1.0);
