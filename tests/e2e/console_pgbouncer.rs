@@ -2,7 +2,9 @@
 
 use crate::support::watchdog::{Watchdog, signal};
 use crate::support::wire::tags;
-use crate::support::{Cluster, Config, Howdah, PASSWORD, Version, Wire, free_port, target_dir, wait_until};
+use crate::support::{
+    Authority, Cluster, Config, Howdah, PASSWORD, Version, Wire, free_port, target_dir, wait_until,
+};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -484,4 +486,32 @@ fn replication_and_unix_sockets_are_told_apart() {
     assert_eq!((replicating("user"), replicating("state")), ("postgres".into(), "active".into()));
     signal(local.child.id(), "INT");
     wait_until("psql is gone", || row(&mut admin, "LISTS", "list", "used_clients")("items") == "1");
+}
+
+#[test]
+fn what_protects_a_connection_is_shown() {
+    let database = Cluster::shared(Version::V15).database("console_tls");
+    let authority = Authority::new();
+    authority.sign("server", "howdah", &["localhost"]);
+    let tls = format!(
+        "[listen.tls]\nmode = \"require\"\ncert_file = \"{}\"\nkey_file = \"{}\"\n",
+        authority.file("server.crt").display(),
+        authority.file("server.key").display()
+    );
+    let howdah = Config::simple(1, &database).listen(&tls).sections(ADMIN).start();
+    let connect = |dbname: &str| {
+        format!("host=127.0.0.1 port={} user=postgres sslmode=require dbname={dbname}", howdah.port)
+    };
+    let mut psql = Command::new(Version::V15.bin().join("psql"));
+    psql.args([&connect("console_tls"), "-Xc", "SELECT pg_sleep(600)"]).env("PGPASSWORD", PASSWORD);
+    let _working = Process::start(&mut psql);
+    let shown = |view: &str| {
+        let mut psql = Command::new(Version::V15.bin().join("psql"));
+        psql.args([&connect("pgbouncer"), "-XAtc", &format!("SHOW {view} WHERE state = 'active'")]);
+        let output = psql.env("PGPASSWORD", PASSWORD).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for view in ["CLIENTS", "SERVERS"] {
+        wait_until(&format!("{view} are shown with their TLS"), || shown(view).contains("|TLSv1.3/TLS_"));
+    }
 }

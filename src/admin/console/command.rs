@@ -188,7 +188,10 @@ impl<'a> Words<'a> {
         let Some(view) = view::VIEWS.iter().find(|(word, ..)| self.is(word)).map(|(_, view, _)| *view) else {
             return self.parameter();
         };
-        let options = Options::read(self, view.columns())?;
+        let options = match view {
+            View::Queries => Options::read_with_tenant(self, view.columns())?,
+            _ => Options::read(self, view.columns())?,
+        };
         self.end(Command::Show(view, options))
     }
 
@@ -306,6 +309,10 @@ mod tests {
     fn options_are_read() {
         let Command::Show(View::CacheEntries, options) = one("show cache_entries limit 7") else { panic!() };
         assert_eq!((options.limit, options.is_plain()), (Some(7), true));
+        let Command::Show(View::Queries, options) = one("SHOW QUERIES TENANT 'a-b' LIMIT 3") else {
+            panic!()
+        };
+        assert_eq!((options.limit, options.tenant.as_deref()), (Some(3), Some("a-b")));
         let Command::Show(View::Pools, options) = one("SHOW POOLS WHERE user = 'a' ORDER BY maxwait DESC")
         else {
             panic!()
@@ -320,6 +327,9 @@ mod tests {
             "SHOW",
             "SHOW POOL",
             "SHOW POOLS app",
+            "SHOW POOLS TENANT acme",
+            "SHOW QUERIES TENANT",
+            "SHOW QUERIES LIMIT 1 TENANT acme",
             "SHOW STATS; ; SHOW x",
             "SHOW TIME",
             "RESET STATS now",

@@ -39,10 +39,21 @@ fn seen(observer: &Observer, at: u64) -> Value {
     Value::Text(time(ago(Some(elapsed)).unwrap_or_else(SystemTime::now)))
 }
 
-/// A row for each statement.
-pub(super) fn queries(observer: &Observer) -> Vec<Row> {
-    let rows = observer.statements();
+/// A row for each statement; what it cost a tenant, if one is named. How long it took is not kept by tenant: there are no
+/// quantiles then.
+pub(super) fn queries(observer: &Observer, tenant: Option<&str>) -> Vec<Row> {
+    let mut rows = observer.statements();
+    if let Some(tenant) = tenant {
+        let parts = observer.statements_of(None, tenant);
+        let part = |row: &StatementRow| {
+            let fingerprint = row.shape.as_ref()?.fingerprint;
+            parts.get(&(Arc::clone(&row.database), fingerprint)).copied()
+        };
+        rows = rows.into_iter().filter_map(|row| Some(StatementRow { counts: part(&row)?, ..row })).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.counts.total));
+    }
     let all = rows.iter().map(|row| row.counts.total).fold(0, u64::saturating_add);
+    let quantile = |time: u64| if tenant.is_some() { Value::Null } else { millis(time) };
     let row =
         |StatementRow { database, shape, counts, quantiles, n_plus_one, last_seen, .. }: StatementRow| {
             vec![
@@ -57,11 +68,11 @@ pub(super) fn queries(observer: &Observer) -> Vec<Row> {
                 millis(counts.total),
                 millis(counts.mean()),
                 millis(counts.min),
-                millis(quantiles.p50),
-                millis(quantiles.p90),
-                millis(quantiles.p95),
-                millis(quantiles.p99),
-                millis(quantiles.p999),
+                quantile(quantiles.p50),
+                quantile(quantiles.p90),
+                quantile(quantiles.p95),
+                quantile(quantiles.p99),
+                quantile(quantiles.p999),
                 millis(counts.max),
                 millis(counts.times.wait),
                 millis(counts.times.preamble),

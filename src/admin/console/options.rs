@@ -20,6 +20,8 @@ pub(super) struct Options {
     order: Vec<(usize, bool)>,
     /// At most so many rows.
     pub(super) limit: Option<usize>,
+    /// What this tenant has of it.
+    pub(super) tenant: Option<String>,
 }
 
 /// A condition.
@@ -101,7 +103,20 @@ impl Options {
     /// # Errors
     /// It is none of it.
     pub(super) fn read(words: &mut Words<'_>, columns: &[Column]) -> Result<Self, PgError> {
+        Self::default().more(words, columns)
+    }
+
+    /// As [`Options::read`]; of a view that can be that of one tenant.
+    pub(super) fn read_with_tenant(words: &mut Words<'_>, columns: &[Column]) -> Result<Self, PgError> {
         let mut options = Self::default();
+        if words.is("tenant") {
+            options.tenant = Some(words.name("the tenant", false)?);
+        }
+        options.more(words, columns)
+    }
+
+    fn more(self, words: &mut Words<'_>, columns: &[Column]) -> Result<Self, PgError> {
+        let mut options = self;
         loop {
             if options.filters.is_empty() && words.is("where") {
                 options.filters = conditions(words, columns)?;

@@ -57,7 +57,7 @@ fn rows(operations: &dyn Operations, view: View, options: &Options) -> Vec<Row> 
         View::Totals => stats::totals(operations),
         View::Queries | View::Tenants | View::NPlusOne | View::Errors | View::Slow => {
             let observer = operations.observer();
-            observer.map(|observer| of_observer(&observer, operations, view)).unwrap_or_default()
+            observer.map(|observer| of_observer(&observer, operations, view, options)).unwrap_or_default()
         }
         View::DnsHosts | View::DnsZones | View::Peers | View::PeerPools | View::Fds => Vec::new(),
     }
@@ -84,12 +84,12 @@ fn of_cache(operations: &dyn Operations, view: View, options: &Options) -> Vec<R
     }
 }
 
-fn of_observer(observer: &Observer, operations: &dyn Operations, view: View) -> Vec<Row> {
+fn of_observer(observer: &Observer, operations: &dyn Operations, view: View, options: &Options) -> Vec<Row> {
     match view {
         View::Tenants => observed::tenants(observer, operations),
         View::NPlusOne => observed::n_plus_one(observer),
         View::Errors => observed::errors(observer),
         View::Slow => observed::slow(observer),
-        _ => observed::queries(observer),
+        _ => observed::queries(observer, options.tenant.as_deref()),
     }
 }

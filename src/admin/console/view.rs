@@ -49,7 +49,7 @@ pub(super) const VIEWS: [(&str, View, &str); 31] = [
     (
         "queries",
         View::Queries,
-        "statements without their constants: calls, times, rows, errors; the heaviest first",
+        "statements without their constants, the heaviest first; [TENANT x]: what they cost one tenant",
     ),
     (
         "tenants",

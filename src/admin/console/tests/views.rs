@@ -110,6 +110,10 @@ fn statements_are_shown_heaviest_first() {
     let items = operator.row("SHOW QUERIES WHERE query LIKE '%items%'", "database", "app");
     assert_eq!((&*items["calls"], &*items["mean_time"], &*items["min_time"]), ("10", "2", "2"));
     assert_eq!((&*items["n_plus_one"], &*items["errors"]), ("1", "0"));
+    let of_tenant = operator.table("SHOW QUERIES TENANT acme").1;
+    assert_eq!((of_tenant.len(), of_tenant[1][2].as_deref()), (2, Some("10")), "{of_tenant:?}");
+    assert_eq!(of_tenant[0][11], None, "no quantiles of a tenant alone");
+    assert_eq!(operator.table("SHOW QUERIES TENANT nobody").1.len(), 0);
     let by_errors = operator.table("SHOW QUERIES ORDER BY errors DESC LIMIT 1").1;
     assert_eq!(by_errors[0][3].as_deref(), Some("1"));
 }
