@@ -8,10 +8,11 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const together = uPlot.sync("hour");
 
 /** A card with a number, a line below it, and a chart of the hour.
-    `lines`: what is drawn: {key, color, fill, label}. `shown`: a value of an axis or under the cursor as text. */
+    `lines`: what is drawn: {key, color, fill, label}. `shown`: a value of an axis or under the cursor as text. `top`:
+    the axis ends there. `decades`: each step of the axis is ten times the one below. */
 export class Card {
-  constructor({ id, title, lines, shown, top }) {
-    Object.assign(this, { lines, shown, top, title });
+  constructor({ id, title, lines, shown, top, decades }) {
+    Object.assign(this, { lines, shown, top, title, decades });
     this.value = h("span", { class: "value" });
     this.unit = h("span", { class: "of" });
     this.note = h("p", { class: "note" });
@@ -69,7 +70,7 @@ export class Card {
         sync: { key: together.key },
         points: { size: 6 },
       },
-      scales: { x: { range: lastHour }, y: { range: (_, __, most) => [0, this.top ?? Math.max(most * 1.15, 1e-6)] } },
+      scales: { x: { range: lastHour }, y: this.scale() },
       axes: [
         {
           stroke: text,
@@ -90,6 +91,7 @@ export class Card {
           space: 26,
           grid: { stroke: color("--line"), width: 1 },
           ticks: { show: false },
+          ...(this.decades ? { splits: (_, __, least, most) => powers(least, most), filter: (_, splits) => splits } : {}),
           values: (_, splits) => splits.map((value) => this.shown(value)),
         },
       ],
@@ -106,6 +108,16 @@ export class Card {
       ],
       hooks: { setCursor: [(chart) => this.pointAt(chart)] },
     };
+  }
+
+  scale() {
+    if (!this.decades) return { range: (_, __, most) => [0, this.top ?? Math.max(most * 1.15, 1e-6)] };
+    const range = (_, least, most) => {
+      if (!(least > 0)) return [0.1, 10];
+      const bottom = Math.floor(Math.log10(least));
+      return [10 ** bottom, 10 ** Math.max(Math.ceil(Math.log10(most * 1.05)), bottom + 1)];
+    };
+    return { distr: 3, range };
   }
 
   pointAt(chart) {
@@ -132,6 +144,15 @@ export class Card {
     this.chart = null;
     this.plot.replaceChildren();
   }
+}
+
+/** Powers of ten between two of them; not more than there is room for. */
+function powers(least, most) {
+  const [bottom, top] = [Math.round(Math.log10(least)), Math.round(Math.log10(most))];
+  const step = Math.ceil((top - bottom) / 3);
+  const all = [];
+  for (let power = bottom; power <= top; power += step) all.push(10 ** power);
+  return all;
 }
 
 /** An hour, or less when there is less yet. */

@@ -31,7 +31,7 @@ export function time(ms) {
 }
 
 function digits(value) {
-  if (value >= 100) return whole.format(value);
+  if (value >= 100 || Number.isInteger(value)) return whole.format(value);
   if (value >= 10) return value.toFixed(1);
   return value.toFixed(2);
 }

@@ -29,6 +29,7 @@ const CARDS = [
       { key: "p50", label: "p50", color: "--blue" },
     ],
     shown: time,
+    decades: true,
   },
   { id: "statements", title: "Statements/s", lines: [{ key: "statements", label: "statements", color: "--blue", fill: "--blue-fill" }], shown: rate },
   { id: "errors", title: "Errors/s", lines: [{ key: "errors", label: "errors", color: "--red", fill: "--red-fill" }], shown: rate },
@@ -81,7 +82,7 @@ export class Overview {
     cards.clients.say(count(now.clients), most ? `of ${count(most)}` : "", "connected", most && now.clients >= most * 0.9 ? "warning" : "");
     const grave = now.oldest >= 1000 ? "bad" : "warning";
     cards.waiting.say(count(now.waiting), "", waits ? `the longest for ${time(now.oldest)}` : "nobody waits", waits && now.oldest >= 100 ? grave : "");
-    cards.servers.say(count(now.busy), `of ${count(now.size)}`, now.size ? `${percent(used)} in use` : "no pool yet", used >= 1 && waits ? "warning" : "");
+    cards.servers.say(count(now.busy), `of ${count(now.size)}`, now.size ? `${percent(used)} in use` : "no pool yet", used >= 1 && now.oldest >= 100 ? "warning" : "");
     cards.transactions.say(rate(now.transactions), "", "over the last 5 seconds");
     cards.latency.say(time(now.p99), "p99", `${time(now.p50)} p50`);
     cards.statements.say(rate(now.statements), "", "over the last 5 seconds");
