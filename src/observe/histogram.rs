@@ -8,13 +8,13 @@ const PARTS_LOG: u32 = PARTS.trailing_zeros();
 const STEP: usize = 16;
 
 /// Nanoseconds in buckets whose width grows with their value. Buckets between the least and the largest value are
-/// kept, four bytes each; two histograms can be added up.
+/// kept, two bytes each; two histograms can be added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// The bucket that `counts` begins with.
     first: u32,
-    counts: Vec<u32>,
-    /// For buckets that counted beyond `u32`: how many times.
+    counts: Vec<u16>,
+    /// For buckets that counted beyond `u16`: how many times, by buckets.
     carried: Vec<(u32, u64)>,
     count: u64,
     sum: u64,
@@ -65,19 +65,28 @@ impl Histogram {
             None => self.widen(bucket),
         };
         let Some(kept) = kept else { return };
-        let sum = u64::from(*kept) + (more & u64::from(u32::MAX));
-        *kept = sum as u32;
-        let carry = (sum >> 32) + (more >> 32);
+        let sum = u64::from(*kept) + (more & u64::from(u16::MAX));
+        *kept = sum as u16;
+        let carry = (sum >> 16) + (more >> 16);
         if carry > 0 {
-            match self.carried.iter_mut().find(|(b, _)| *b == bucket) {
-                Some((_, carried)) => *carried += carry,
-                None => self.carried.push((bucket, carry)),
-            }
+            self.carry(bucket, carry);
         }
     }
 
     #[cold]
-    fn widen(&mut self, bucket: u32) -> Option<&mut u32> {
+    fn carry(&mut self, bucket: u32, times: u64) {
+        match self.carried.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => {
+                if let Some((_, carried)) = self.carried.get_mut(at) {
+                    *carried += times;
+                }
+            }
+            Err(at) => self.carried.insert(at, (bucket, times)),
+        }
+    }
+
+    #[cold]
+    fn widen(&mut self, bucket: u32) -> Option<&mut u16> {
         let from = bucket - bucket % STEP as u32;
         if self.counts.is_empty() {
             self.first = from;
@@ -102,8 +111,9 @@ impl Histogram {
     fn occupied(&self) -> impl Iterator<Item = (u32, u64)> {
         self.counts.iter().enumerate().filter_map(|(at, count)| {
             let bucket = self.first + at as u32;
-            let carried = self.carried.iter().find(|(b, _)| *b == bucket).map_or(0, |(_, times)| *times);
-            let count = u64::from(*count) + (carried << 32);
+            let carried = self.carried.binary_search_by_key(&bucket, |(bucket, _)| *bucket);
+            let times = carried.ok().and_then(|at| self.carried.get(at)).map_or(0, |(_, times)| *times);
+            let count = u64::from(*count) + (times << 16);
             (count > 0).then_some((bucket, count))
         })
     }
@@ -156,7 +166,7 @@ impl Histogram {
 
     /// Bytes beside its own size.
     pub fn memory(&self) -> usize {
-        self.counts.capacity() * size_of::<u32>() + self.carried.capacity() * size_of::<(u32, u64)>()
+        self.counts.capacity() * size_of::<u16>() + self.carried.capacity() * size_of::<(u32, u64)>()
     }
 }
 

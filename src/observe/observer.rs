@@ -9,9 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::Caller;
-use super::ledger::{
-    AT_ONCE, Bounds, LOOKED_THROUGH, Ledger, NPlusOneSettings, Notices, Now, StatementPart, TenantPart,
-};
+use super::ledger::{AT_ONCE, Bounds, Ledger, NPlusOneSettings, Notices, Now, StatementPart, TenantPart};
 use super::memo::ShapeMemo;
 use super::record::{StatementRecord, TransactionRecord};
 use super::rows::{
@@ -174,7 +172,8 @@ impl Observer {
         let recorder = |_| Arc::new(Recorder { waiting: Mutex::default(), tables: Arc::clone(&tables) });
         let workers = workers.max(1);
         let recorders = (0..workers).map(recorder).collect();
-        let shapes = (0..workers).map(|_| Arc::new(ShapeMemo::new(settings.max_tracked))).collect();
+        let memo = ShapeMemo::new(settings.max_tracked);
+        let shapes = (0..workers).map(|_| Arc::new(memo.another())).collect();
         Arc::new(Self { settings, tables, recorders, shapes })
     }
 
@@ -241,8 +240,8 @@ impl Observer {
     pub fn statement(&self, database: &str, fingerprint: u64) -> Option<StatementDetail> {
         self.collect();
         let (place, _) = self.tables.desk.lock().ledger.find(database, fingerprint)?;
-        let mut tenants = self.parts(LOOKED_THROUGH, |ledger, from| ledger.tenants_of(place, from));
-        let mut callers = self.parts(LOOKED_THROUGH, |ledger, from| ledger.callers_of(place, from));
+        let mut tenants = self.parts(1, |ledger, block| ledger.tenants_of(place, block));
+        let mut callers = self.parts(1, |ledger, block| ledger.callers_of(place, block));
         let (_, part) = self.tables.desk.lock().ledger.find(database, fingerprint)?;
         tenants.sort_unstable_by_key(|(_, counts)| Reverse(counts.total));
         callers.sort_unstable_by_key(|row| Reverse(row.counts.total));
@@ -263,7 +262,7 @@ impl Observer {
     pub fn statements_of(&self, database: Option<&str>, tenant: &str) -> HashMap<(Arc<str>, u64), Counts> {
         self.collect();
         let of = self.tables.desk.lock().ledger.places_of(database, tenant);
-        self.parts(LOOKED_THROUGH, |ledger, from| ledger.statements_of(&of, from)).into_iter().collect()
+        self.parts(1, |ledger, block| ledger.statements_of(&of, block)).into_iter().collect()
     }
 
     /// Tenants of all databases, heaviest first, and behind them those that are not kept on their own, by database.

@@ -37,9 +37,16 @@ impl Hasher for Mixer {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.fold(u64::from(*byte));
+        for bytes in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            self.fold(u64::from_le_bytes(word));
         }
+        self.fold(bytes.len() as u64);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.fold(u64::from(number));
     }
 
     fn write_u32(&mut self, number: u32) {

@@ -24,7 +24,7 @@ use slow::{Slow, ToLog};
 use statements::Statements;
 
 pub use n_plus_one::NPlusOneSettings;
-pub(super) use read::{AT_ONCE, LOOKED_THROUGH, StatementPart, TenantPart};
+pub(super) use read::{AT_ONCE, StatementPart, TenantPart};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,11 @@ pub(super) struct Notices {
     n_plus_one_left_out: u64,
 }
 
+/// Pairs of a statement and a tenant that are kept, for each statement that may be: a heavy one has many, a light one
+/// few. (With the default of 5,000 statements these numbers just fill their hash tables.)
+const BY_TENANT: usize = 11;
+/// And pairs of a statement and a caller.
+const BY_CALLER: usize = 5;
 /// So many lines about repeated statements are logged for one batch of records.
 const N_PLUS_ONE_AT_ONCE: usize = 10;
 
@@ -63,8 +68,8 @@ impl Ledger {
         Self {
             statements: Statements::new(bounds.statements),
             people: People::new(bounds.tenants),
-            by_tenant: Cross::new(bounds.statements.saturating_mul(20)),
-            by_caller: Cross::new(bounds.statements.saturating_mul(10)),
+            by_tenant: Cross::new(bounds.statements.saturating_mul(BY_TENANT)),
+            by_caller: Cross::new(bounds.statements.saturating_mul(BY_CALLER)),
             errors: Errors::default(),
             n_plus_one: NPlusOne::new(bounds.n_plus_one),
             slow: Slow::default(),
@@ -87,13 +92,8 @@ impl Ledger {
         self.people.count(who, &record, total);
         let Some(name) = self.people.name(who) else { return };
         let place = self.statements.count(who.database, name, &record, total);
-        let (statements, people) = (&self.statements, &self.people);
-        self.by_tenant.count((place, who.tenant), &record, total, |row| {
-            statements.has(row.statement) && people.has_tenant(row.by)
-        });
-        self.by_caller.count((place, who.caller), &record, total, |row| {
-            statements.has(row.statement) && people.has_caller(row.by)
-        });
+        self.by_tenant.count(place, who.tenant, &record, total);
+        self.by_caller.count(place, who.caller, &record, total);
         if let Some(sqlstate) = record.error {
             self.error(who, sqlstate, record.at, Some(&record));
         }

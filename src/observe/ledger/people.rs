@@ -284,14 +284,6 @@ impl People {
         *classes.entry(if full { *b"??" } else { [first, second] }).or_insert(0) += 1;
     }
 
-    pub(super) fn has_tenant(&self, place: Place) -> bool {
-        self.tenants.has(place)
-    }
-
-    pub(super) fn has_caller(&self, place: Place) -> bool {
-        self.callers.has(place)
-    }
-
     pub(super) fn tenant_at(&self, place: Place) -> Option<&Tenant> {
         self.tenants.get(place)
     }

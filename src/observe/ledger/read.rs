@@ -34,8 +34,6 @@ pub(in crate::observe) type OfTenant = ((Arc<str>, u64), Counts);
 
 /// So many slots are copied at once.
 pub(in crate::observe) const AT_ONCE: usize = 128;
-/// So many rows are looked through at once.
-pub(in crate::observe) const LOOKED_THROUGH: usize = 4096;
 
 impl Ledger {
     /// Statements in some slots; nothing once there are no more.
@@ -65,26 +63,20 @@ impl Ledger {
     }
 
     /// Some of a statement's sums by tenant; nothing once there are no more.
-    pub(in crate::observe) fn tenants_of(&self, statement: Place, from: usize) -> Option<Vec<ByTenant>> {
+    pub(in crate::observe) fn tenants_of(&self, statement: Place, block: usize) -> Option<Vec<ByTenant>> {
         let of_row =
             |row: &super::cross::Row| Some((self.people.tenant_at(row.by)?.name.clone(), row.counts));
-        let rows = || {
-            let some = self.by_tenant.rows(from..from + LOOKED_THROUGH).iter();
-            some.filter(|row| row.statement == statement).filter_map(of_row).collect()
-        };
-        (from < self.by_tenant.len()).then(rows)
+        let some = self.by_tenant.block(block)?;
+        Some(some.iter().filter(|row| row.statement == statement).filter_map(of_row).collect())
     }
 
     /// Some of a statement's sums by caller; nothing once there are no more.
-    pub(in crate::observe) fn callers_of(&self, statement: Place, from: usize) -> Option<Vec<CallerRow>> {
+    pub(in crate::observe) fn callers_of(&self, statement: Place, block: usize) -> Option<Vec<CallerRow>> {
         let of_row = |row: &super::cross::Row| {
             Some(CallerRow { caller: Arc::clone(self.people.caller_at(row.by)?), counts: row.counts })
         };
-        let rows = || {
-            let some = self.by_caller.rows(from..from + LOOKED_THROUGH).iter();
-            some.filter(|row| row.statement == statement).filter_map(of_row).collect()
-        };
-        (from < self.by_caller.len()).then(rows)
+        let some = self.by_caller.block(block)?;
+        Some(some.iter().filter(|row| row.statement == statement).filter_map(of_row).collect())
     }
 
     /// Where a tenant is: in one database, or in all.
@@ -93,17 +85,14 @@ impl Ledger {
     }
 
     /// Some of a tenant's statements; nothing once there are no more.
-    pub(in crate::observe) fn statements_of(&self, tenant: &[Place], from: usize) -> Option<Vec<OfTenant>> {
+    pub(in crate::observe) fn statements_of(&self, tenant: &[Place], block: usize) -> Option<Vec<OfTenant>> {
         let of_row = |row: &super::cross::Row| {
             let statement = self.statements.get(row.statement)?;
             let key = (Arc::clone(&statement.database), statement.shape.fingerprint);
             Some((key, row.counts))
         };
-        let rows = || {
-            let some = self.by_tenant.rows(from..from + LOOKED_THROUGH).iter();
-            some.filter(|row| tenant.contains(&row.by)).filter_map(of_row).collect()
-        };
-        (from < self.by_tenant.len()).then(rows)
+        let some = self.by_tenant.block(block)?;
+        Some(some.iter().filter(|row| tenant.contains(&row.by)).filter_map(of_row).collect())
     }
 
     /// All tenants.

@@ -100,10 +100,6 @@ impl Statements {
         }
     }
 
-    pub(super) fn has(&self, place: Place) -> bool {
-        self.table.has(place)
-    }
-
     pub(super) fn find(&self, database: u32, fingerprint: u64) -> Option<(Place, &Statement)> {
         let place = self.table.find(&(database, fingerprint))?;
         Some((place, self.table.get(place)?))
