@@ -363,7 +363,8 @@ impl ClientSession {
             to.server.settings = settings;
         }
         let ended = to.server.bring.again();
-        let failed = to.server.status() == b'E' && !(ended.is_some() && begun);
+        let ended_here = ended.is_some() || to.server.ended_in_batch;
+        let failed = to.server.status() == b'E' && !(ended_here && begun);
         if failed {
             if let Some(named) = prepared.filter(|_| !begun) {
                 self.drop_names(&named, to); // behind a ROLLBACK in the text, they would be found

@@ -465,6 +465,7 @@ impl ClientSession {
     }
 
     fn execute(&mut self, given: &Given<'_>, to: &mut To<'_>) -> Verdict {
+        to.server.note_end(given.body);
         if self.watches_portals(to.server) {
             to.server.step_portal(given.body);
         }

@@ -402,6 +402,17 @@ fn execute(unnamed: bool, to: &mut To<'_>) {
 }
 
 impl ServerSession {
+    /// An Execute goes out, perhaps of what ends the transaction.
+    pub(super) fn note_end(&mut self, body: &[u8]) {
+        if self.portals.is_empty() {
+            return;
+        }
+        let portal = wire::c_string(body).map(|(portal, _)| portal);
+        let ends = |class: Class| matches!(class, Class::End | Class::Chain);
+        let found = self.portals.iter().any(|(name, class, _)| portal == Some(&**name) && ends(*class));
+        self.ended_in_batch |= found;
+    }
+
     /// An Execute goes out: what its statement does to the transaction ahead.
     pub(super) fn step_portal(&mut self, body: &[u8]) {
         let Some((portal, _)) = wire::c_string(body) else { return };

@@ -7,7 +7,7 @@ use super::client::{ClientSession, Given, Mode, To, Verdict, malformed};
 use super::expect::{Expect, Kind, Undo};
 use super::server::is_reserved;
 use super::statement::{Named, Note, Statement};
-use crate::sql;
+use crate::sql::{self, Class};
 use crate::wire::{self, PgError, Target, back, front};
 
 /// What a client means by a statement's name.
@@ -167,7 +167,7 @@ impl ClientSession {
         }
         to.server.barrier_at_sync |= statement.drops_all;
         self.bind_steps(bind.portal, &statement, to.server);
-        if self.watches_portals(to.server) {
+        if self.watches_portals(to.server) || matches!(statement.class, Class::End | Class::Chain) {
             to.server.note_portal(bind.portal, &statement);
         }
         let unnamed = bind.statement.is_empty();

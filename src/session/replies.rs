@@ -266,6 +266,8 @@ impl ServerSession {
             self.probe_failed &= !head.shown;
         }
         self.begun &= self.unsynced || !self.expect.is_empty();
+        self.ended_in_batch &= self.unsynced;
+        self.names_in_batch &= self.unsynced || !self.expect.is_empty();
         if !self.owes_batch() {
             // A batch may be open: what came before it is known now.
             self.lexical = false;
@@ -293,6 +295,7 @@ impl ServerSession {
         }
         if self.expect.is_empty() && !self.unsynced && status == b'I' {
             self.step_portals.clear();
+            self.portals.clear();
             self.time_idle();
             client.notified = false;
         }

@@ -188,6 +188,8 @@ pub struct ServerSession {
     pub(super) lexical_batch: bool,
     /// Portals of statements that say something about channels or savepoints.
     pub(super) step_portals: Vec<StepPortal>,
+    /// A frame of the open batch has ended a transaction: those behind it do not meet the one that the status is of.
+    pub(super) ended_in_batch: bool,
     /// What its transactions write.
     pub(super) log: WriteLog,
     /// Answers that are kept as they pass.
@@ -263,6 +265,7 @@ impl ServerSession {
             lexical: false,
             lexical_batch: false,
             step_portals: Vec::new(),
+            ended_in_batch: false,
             log: WriteLog::default(),
             keeping: None,
             timing: None,

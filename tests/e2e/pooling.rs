@@ -615,6 +615,39 @@ fn what_a_function_listens_to_reaches_no_other_client() {
     }
 }
 
+/// A batch that ends a failed transaction goes on behind it, and there names are looked for again.
+#[test]
+fn behind_a_rollback_in_a_batch_names_are_the_clients_own() {
+    let cluster = Cluster::shared(Version::V15);
+    let database = cluster.database("pooling_names_behind");
+    let howdah = Config::simple(1, &database).start();
+    let login = || Wire::login(("127.0.0.1", howdah.port), "app", &database.name);
+    let (mut one, mut other) = (login(), login());
+    let once = |text: &str| [parse("", text), bind("", "", &[]), execute("", 0)].concat();
+    for back in ["ROLLBACK", "COMMIT", "ROLLBACK AND CHAIN"] {
+        one.query("PREPARE mine AS SELECT 'one' AS one");
+        other.query("PREPARE mine AS SELECT 'other' AS other");
+        other.query("PREPARE its AS SELECT 'its' AS its");
+        for (name, expected) in [("mine", Ok("one")), ("its", Err("26000"))] {
+            one.query("BEGIN");
+            one.query("SELECT 1/0");
+            let messages = one.exchange(&[once(back), once(&format!("EXECUTE {name}")), sync()]);
+            let row = messages.iter().find(|m| m.tag == b'D').map(|m| m.row());
+            let error = messages.iter().find(|m| m.tag == b'E').map(|m| m.sqlstate());
+            match expected {
+                Ok(value) => {
+                    assert_eq!((row, error), (Some(vec![Some(value.to_owned())]), None), "{back} {name}")
+                }
+                Err(code) => assert_eq!((row, error), (None, Some(code.to_owned())), "{back} {name}"),
+            }
+            one.query("ROLLBACK");
+            other.query("EXECUTE its");
+        }
+        one.query("DEALLOCATE ALL");
+        other.query("DEALLOCATE ALL");
+    }
+}
+
 #[test]
 fn clients_that_prepare_by_sql_under_one_name_do_not_meet() {
     let cluster = Cluster::shared(Version::V15);
