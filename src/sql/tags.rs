@@ -54,7 +54,7 @@ fn read(comment: &[u8], each: &mut impl FnMut(&str, &str)) {
 }
 
 fn give(key: &[u8], value: &[u8], each: &mut impl FnMut(&str, &str)) {
-    if value.len() > LONGEST_VALUE {
+    if key.trim_ascii().is_empty() || value.len() > LONGEST_VALUE {
         return;
     }
     if let (Some(key), Some(value)) = (decode(key.trim_ascii()), decode(value)) {

@@ -281,3 +281,10 @@ fn statements_of_a_text() {
         parts(b" /* ; */ select 1 ; 'x;' ;\n(values (1))", true).map(|p| p.start).collect();
     assert_eq!(starts, [9, 20, 27]);
 }
+
+#[test]
+fn a_tag_has_a_name() {
+    let mut found = Vec::new();
+    tags(b"SELECT 1 /*:x,='y',a='1', : z,b:2*/", |key, value| found.push(format!("{key}={value}")));
+    assert_eq!(found, ["a=1", "b=2"]);
+}
