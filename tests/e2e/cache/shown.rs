@@ -83,5 +83,7 @@ fn metrics_are_by_database_and_by_so_many_tenants() {
     assert_eq!(value("howdah_cache_tenant_hits_total", ",tenant=\"b\""), 1.0);
     assert_eq!(value("howdah_cache_tenant_hits_total", ",tenant=\"other\""), 2.0);
     assert_eq!(value("howdah_cache_tenant_entries", ",tenant=\"other\""), 2.0);
-    assert!(!metrics.contains("tenant=\"c\""), "{metrics}");
+    // Of statements the heaviest tenants have labels, whichever they are.
+    let of_the_cache = |line: &&str| line.starts_with("howdah_cache") && line.contains("tenant=\"c\"");
+    assert_eq!(metrics.lines().find(of_the_cache), None);
 }
