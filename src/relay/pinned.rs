@@ -68,7 +68,6 @@ impl Session {
         lease.set_broken();
         tracing::warn!(client = %self.handle.id, server = %lease.id(), pool = %self.pool.key(), %loss, "server connection lost");
         let held = lease.kept_for();
-        self.tell_error(&loss.to_pg_error().sqlstate);
         if !held.any() {
             return End::Error(loss.to_pg_error());
         }

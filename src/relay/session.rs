@@ -474,6 +474,9 @@ impl Session {
     async fn finish(mut self, end: End) {
         self.shared.clients.remove(&self.handle);
         self.client_has_all();
+        if let End::Error(error) = &end {
+            self.tell_error(&error.sqlstate);
+        }
         self.handle.set_idle();
         self.handle.set_pinned(Leaves::NOTHING);
         self.leave_listening();

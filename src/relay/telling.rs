@@ -20,6 +20,8 @@ use crate::wire::{self, front};
 /// Bytes of a text, and of a parameter, that are told of a statement that took long.
 const MAX_TEXT: usize = 8 << 10;
 const MAX_VALUE: usize = 1 << 10;
+/// Of so many answers that the client has not taken, texts and parameters are kept as they came.
+const MOST_RAW: usize = 64;
 /// Records that a session keeps memory for while it rests.
 const KEEP: usize = 1;
 
@@ -47,7 +49,7 @@ struct Untold {
     record: StatementRecord,
     /// When the answer was there.
     until: u64,
-    raw: Option<Values>,
+    raw: Option<Arc<Values>>,
 }
 
 /// What a session that is observed keeps for it. Times are nanoseconds of [`Observer::now`].
@@ -139,7 +141,10 @@ impl Telling {
         self.tell_later(Untold { record, until: done.until, raw: done.raw });
     }
 
-    fn tell_later(&mut self, untold: Untold) {
+    fn tell_later(&mut self, mut untold: Untold) {
+        if self.untold.len() >= MOST_RAW {
+            untold.raw = None; // a client that does not read shall not keep much
+        }
         if self.untold.capacity() == 0 {
             self.untold.reserve_exact(KEEP);
         }
@@ -155,7 +160,7 @@ impl Telling {
                 Served::Cache => record.phases.cache = self.now.saturating_sub(until),
             }
             if record.phases.total() >= self.slow {
-                record.detail = Some(Box::new(detail(raw)));
+                record.detail = Some(Box::new(detail(raw.as_deref())));
             }
             self.recorder.statement(record);
         }
@@ -274,7 +279,9 @@ impl Session {
         for sqlstate in lease.session.take_errors() {
             telling.recorder.error_of_howdah(&telling.caller, sqlstate);
         }
-        if lease.session.status() != b'I' && lease.session.is_quiet() {
+        // What it has sent already does not let the transaction lie.
+        let silent = self.carry.is_empty() && self.streaming == 0;
+        if silent && lease.session.status() != b'I' && lease.session.is_quiet() {
             telling.idle_since = Some(telling.now);
         }
     }
@@ -347,13 +354,12 @@ impl Session {
 }
 
 /// What there is to say of a statement that took long.
-fn detail(raw: Option<Values>) -> Detail {
+fn detail(raw: Option<&Values>) -> Detail {
     match raw {
         None => Detail::default(),
-        Some(Values::Text(text)) => Detail { text: Some(readable(&text, MAX_TEXT)), parameters: Vec::new() },
-        Some(Values::Bound(statement, values)) => {
-            let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
-            let parameters = wire::bind_values(&values);
+        Some(Values::Text(text)) => Detail { text: Some(readable(text, MAX_TEXT)), parameters: Vec::new() },
+        Some(Values::Bound(text, values)) => {
+            let parameters = wire::bind_values(values);
             let shown = |value: Option<&[u8]>| value.map(|value| readable(value, MAX_VALUE));
             Detail {
                 text: Some(readable(text, MAX_TEXT)),

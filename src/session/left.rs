@@ -4,7 +4,6 @@ use super::client::ClientSession;
 use super::server::ServerSession;
 use super::statement::Statement;
 use crate::sql::{self, Leaves};
-use crate::wire;
 
 /// More settings than this are not asked for one by one.
 const MOST_NAMES: usize = 32;
@@ -107,7 +106,7 @@ impl ClientSession {
         if statement.touched.is_some() {
             server.leave_settings(statement.touched.as_deref(), leaves);
         } else {
-            let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+            let text = statement.text();
             let touched = sql::touched(text, self.standard_strings);
             server.leave_settings(touched.as_deref(), leaves);
         }

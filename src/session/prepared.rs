@@ -162,7 +162,7 @@ impl ClientSession {
         to.server.time_bind(self, given.body, Some(&statement));
         self.note_use(&statement, to.server);
         if statement.leaves.has(sql::Leaves::RESETS) && !self.startup.is_empty() {
-            let text = wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
+            let text = statement.text();
             to.server.resets.push((bind.portal.into(), self.asked_again(text, false)));
         }
         to.server.barrier_at_sync |= statement.drops_all;

@@ -448,6 +448,7 @@ impl ServerSession {
         if !self.held.any() {
             self.pin = None;
         }
+        self.rest_timing();
     }
 
     /// Queues a reply; a synthetic one goes out at once when nothing is before it.

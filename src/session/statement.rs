@@ -143,8 +143,13 @@ impl Statement {
 
     /// How it is counted.
     pub fn noted(&self, shapes: &dyn Shapes, standard_strings: bool) -> Noted {
-        let text = || wire::c_string(&self.body).map_or(&b""[..], |(text, _)| text);
-        self.noted.get_or_init(|| shapes.noted(text(), standard_strings)).clone()
+        let text = if self.body.is_empty() { b"text that is not kept" } else { self.text() };
+        self.noted.get_or_init(|| shapes.noted(text, standard_strings)).clone()
+    }
+
+    /// Its text; empty if it is not kept.
+    pub fn text(&self) -> &[u8] {
+        wire::c_string(&self.body).map_or(&b""[..], |(text, _)| text)
     }
 
     /// A Parse's body behind the name, as it goes to servers; empty if it is not kept.

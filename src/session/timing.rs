@@ -21,9 +21,12 @@ use crate::wire::{self, back, front};
 const MAX_PORTALS: usize = 100;
 /// Statements of a client in session mode whose texts are remembered.
 const MAX_NAMES: usize = 1000;
+/// Bytes of a text, and of a Bind's parameters, that are kept as they came; and of how many statements in flight.
+const MAX_RAW: usize = 16 << 10;
+const MOST_RAW: usize = 64;
 /// Errors that are kept until they are asked for.
 const MAX_ERRORS: usize = 100;
-/// Stands for the unnamed portal.
+/// Stands for no name.
 const UNNAMED: u64 = 0;
 
 /// A text, as statements are counted by it.
@@ -50,8 +53,21 @@ pub trait Shapes: fmt::Debug + Send + Sync {
 pub enum Values {
     /// A simple query.
     Text(Box<[u8]>),
-    /// A statement, and a Bind's body behind the names.
-    Bound(Arc<Statement>, Box<[u8]>),
+    /// A statement's text, and a Bind's body behind the names.
+    Bound(Box<[u8]>, Box<[u8]>),
+}
+
+/// What is kept of bytes as they came.
+fn raw(bytes: &[u8]) -> Box<[u8]> {
+    bytes.get(..MAX_RAW).unwrap_or(bytes).into()
+}
+
+/// A statement that a client in session mode has named.
+#[derive(Debug)]
+struct NamedText {
+    noted: Noted,
+    /// As it came, if that is wanted.
+    text: Box<[u8]>,
 }
 
 /// A statement that is over.
@@ -76,7 +92,7 @@ pub struct Done {
     /// Stands for its parameters.
     pub values: u64,
     /// They themselves, if they are wanted.
-    pub raw: Option<Values>,
+    pub raw: Option<Arc<Values>>,
 }
 
 /// What was counted since it was asked last.
@@ -92,7 +108,7 @@ struct Bound {
     portal: u64,
     noted: Noted,
     values: u64,
-    raw: Option<Values>,
+    raw: Option<Arc<Values>>,
 }
 
 /// A statement in flight.
@@ -104,7 +120,7 @@ struct Timed {
     following: VecDeque<Noted>,
     portal: Option<u64>,
     values: u64,
-    raw: Option<Values>,
+    raw: Option<Arc<Values>>,
     wait: u64,
     preamble: u64,
     /// When it went out.
@@ -141,13 +157,13 @@ pub(super) struct Timing {
     /// Errors about no statement in flight.
     errors: Vec<[u8; 5]>,
     counted: Counted,
-    /// Statements by their names, of a client in session mode.
-    names: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// Statements of a client in session mode, by what stands for their names.
+    names: HashMap<u64, NamedText>,
 }
 
 impl Timing {
     /// One more statement goes out. Returns its number.
-    fn begin(&mut self, noted: Noted, portal: Option<u64>, values: u64, raw: Option<Values>) -> u32 {
+    fn begin(&mut self, noted: Noted, portal: Option<u64>, values: u64, raw: Option<Arc<Values>>) -> u32 {
         self.number = self.number.checked_add(1).unwrap_or(1);
         let wait = self.leased.saturating_sub(self.arrived);
         // Only the first of a transaction waits for its connection.
@@ -158,7 +174,7 @@ impl Timing {
             following: VecDeque::new(),
             portal,
             values,
-            raw,
+            raw: raw.filter(|_| self.in_flight.len() < MOST_RAW),
             wait,
             preamble: self.now.saturating_sub(self.arrived),
             sent: self.now.max(self.arrived),
@@ -234,6 +250,30 @@ impl Timing {
         }
     }
 
+    /// Statements that are known by name, and statements in flight of which it is kept what came.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> usize {
+        self.names.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn raw_in_flight(&self) -> usize {
+        self.in_flight.iter().filter(|timed| timed.raw.is_some()).count()
+    }
+
+    /// Nothing of a client stays.
+    fn forget(&mut self) {
+        self.in_flight.clear();
+        self.bound.clear();
+        self.suspended.clear();
+        self.done.clear();
+        self.errors.clear();
+        if !self.names.is_empty() {
+            self.names = HashMap::new();
+        }
+        self.counted = Counted::default();
+    }
+
     fn bind(&mut self, bound: Bound) {
         self.unbind(bound.portal);
         if self.bound.len() < MAX_PORTALS {
@@ -254,13 +294,14 @@ impl ServerSession {
         let timing = self.timing.get_or_insert_default();
         (timing.now, timing.arrived, timing.leased) = (leased, arrived, leased);
         (timing.last_shown, timing.last_hidden, timing.floor_shown, timing.floor_hidden) = (0, 0, 0, 0);
-        timing.in_flight.clear();
-        timing.bound.clear();
-        timing.suspended.clear();
-        timing.done.clear();
-        timing.errors.clear();
-        timing.names.clear();
-        timing.counted = Counted::default();
+        timing.forget();
+    }
+
+    /// Its client is gone: nothing of its texts and values stays.
+    pub(super) fn rest_timing(&mut self) {
+        if let Some(timing) = &mut self.timing {
+            timing.forget();
+        }
     }
 
     /// Nothing is measured.
@@ -313,21 +354,22 @@ impl ServerSession {
         }
     }
 
-    /// A Bind of a portal goes out.
-    pub(super) fn time_bind(
-        &mut self,
-        client: &ClientSession,
-        body: &[u8],
-        statement: Option<&Arc<Statement>>,
-    ) {
+    /// A Bind of a portal goes out; `statement`: what it runs, if that is known.
+    pub(super) fn time_bind(&mut self, client: &ClientSession, body: &[u8], statement: Option<&Statement>) {
         let (Some(timing), Some(shapes)) = (&mut self.timing, &client.shapes) else { return };
         let Some(bind) = wire::bind_head(body) else { return };
         let portal = number_of(bind.portal);
-        let Some(statement) = statement else { return timing.unbind(portal) };
-        let noted = statement.noted(&**shapes, client.standard_strings);
+        let named = timing.names.get(&number_of(bind.statement));
+        let noted = statement.map(|statement| statement.noted(&**shapes, client.standard_strings));
+        let Some(noted) = noted.or_else(|| named.map(|named| named.noted.clone())) else {
+            return timing.unbind(portal);
+        };
         let given = body.get(bind.rest..).unwrap_or_default();
-        let raw = shapes.keeps_values().then(|| Values::Bound(Arc::clone(statement), given.into()));
-        timing.bind(Bound { portal, noted, values: hash(given), raw });
+        let values = shapes.keeps_values().then(|| {
+            let text = statement.map_or_else(|| named.map_or(&b""[..], |named| &named.text), Statement::text);
+            Arc::new(Values::Bound(raw(text), raw(given)))
+        });
+        timing.bind(Bound { portal, noted, values: hash(given), raw: values });
     }
 
     /// The time of a message that belongs to the entry at the front of the queue, before that is taken off.
@@ -430,10 +472,10 @@ impl ClientSession {
             }
             _ => {
                 let text = given.body.strip_suffix(&[0]).unwrap_or(given.body);
-                let raw = shapes.keeps_values().then(|| Values::Text(text.into()));
+                let values = shapes.keeps_values().then(|| Arc::new(Values::Text(raw(text))));
                 let mut noted = self.noted_of_query(text, &**shapes);
                 let Some(first) = noted.pop_front() else { return };
-                let number = timing.begin(first, None, 0, raw);
+                let number = timing.begin(first, None, 0, values);
                 if let Some(timed) = timing.in_flight.back_mut() {
                     timed.following = noted;
                 }
@@ -474,29 +516,25 @@ impl ClientSession {
 
     /// In session mode frames pass as they stand: what they prepare and bind is noted here.
     pub(super) fn time_exclusive(&self, tag: u8, given: &Given<'_>, server: &mut ServerSession) {
-        let (Mode::Exclusive, Some(_), true) = (self.mode, &self.shapes, server.timing.is_some()) else {
-            return;
-        };
+        let (Mode::Exclusive, Some(shapes)) = (self.mode, &self.shapes) else { return };
+        let Some(timing) = &mut server.timing else { return };
         match tag {
             front::PARSE => {
-                let (Ok(parse), Some(timing)) = (wire::parse(given.body), &mut server.timing) else { return };
-                if timing.names.len() < MAX_NAMES || timing.names.contains_key(parse.name) {
-                    let statement = Statement::unnamed(0, parse.body, self.standard_strings);
-                    timing.names.insert(parse.name.into(), Arc::new(statement));
+                let Ok(parse) = wire::parse(given.body) else { return };
+                let name = number_of(parse.name);
+                if timing.names.len() < MAX_NAMES || timing.names.contains_key(&name) {
+                    let noted = shapes.noted(parse.query, self.standard_strings);
+                    let text = if shapes.keeps_values() { raw(parse.query) } else { Box::default() };
+                    timing.names.insert(name, NamedText { noted, text });
                 }
             }
-            front::BIND => {
-                let Some(bind) = wire::bind_head(given.body) else { return };
-                let names = server.timing.as_ref().map(|timing| &timing.names);
-                let statement = names.and_then(|names| names.get(bind.statement)).cloned();
-                server.time_bind(self, given.body, statement.as_ref());
-            }
+            front::BIND => server.time_bind(self, given.body, None),
             _ => {}
         }
     }
 }
 
-/// Stands for a portal's name.
+/// Stands for the name of a portal or a statement.
 fn number_of(portal: &[u8]) -> u64 {
     if portal.is_empty() { UNNAMED } else { hash(portal).max(1) }
 }

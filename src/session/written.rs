@@ -6,7 +6,6 @@ use super::client::ClientSession;
 use super::server::ServerSession;
 use super::statement::Statement;
 use crate::sql::{self, Callees, Leaves, Writes};
-use crate::wire;
 
 /// What a text writes, and where it looks for names.
 #[derive(Clone, Debug)]
@@ -156,14 +155,13 @@ impl ClientSession {
         server: &ServerSession,
     ) -> Option<Box<Written>> {
         self.watches.as_ref()?;
-        let text = || wire::c_string(&statement.body).map_or(&b""[..], |(text, _)| text);
         let writes = match &statement.writes {
             // Asked at each Bind: most are done with here.
             None if !statement.calls => return None,
-            None => self.with_callees(text(), None)?.into(),
+            None => self.with_callees(statement.text(), None)?.into(),
             Some(writes) if !statement.calls && !writes.unknown => Arc::clone(writes),
             Some(writes) => {
-                let text = text();
+                let text = statement.text();
                 let own = self.executed_writes(text, Box::new(Writes::clone(writes)), server);
                 self.with_callees(text, own)?.into()
             }

@@ -5,7 +5,6 @@
 use std::sync::atomic::Ordering;
 
 use super::{Answered, Session, Stage};
-use crate::session::Statement;
 use crate::sql::{self, Class};
 use crate::wire::{self, Frame, PgError, Target, front};
 
@@ -22,7 +21,7 @@ impl Session {
             front::BIND => {
                 let statement = wire::bind_head(body).and_then(|bind| self.front.settled(bind.statement));
                 let begin = statement.filter(|statement| statement.class == Class::Begin);
-                begin.is_some_and(|statement| self.begins_reading(text_of(statement)))
+                begin.is_some_and(|statement| self.begins_reading(statement.text()))
             }
             front::FUNCTION_CALL => false,
             _ => return,
@@ -84,9 +83,4 @@ impl Session {
         };
         unnamed.then(|| PgError::error("34000", "portal \"\" does not exist"))
     }
-}
-
-/// A statement's text.
-pub(super) fn text_of(statement: &Statement) -> &[u8] {
-    wire::c_string(&statement.body).map_or(&[], |(text, _)| text)
 }

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::fill::Fill;
 use super::key::Prefixed;
-use super::reading::text_of;
 use super::unit::{self, Unit};
 use super::wait::Waiting;
 use super::wish::{self, Said, Wish};
@@ -287,8 +286,7 @@ impl Session {
                     statement.marks.is_some()
                         || statement.bad_marks
                         || self.own_wishes()
-                        || caching.has_rules()
-                            && caching.rule_of(text_of(statement), &statement.rule).is_some()
+                        || caching.has_rules() && caching.rule_of(statement.text(), &statement.rule).is_some()
                 },
             ),
         };

@@ -100,7 +100,7 @@ fn a_simple_query_has_its_phases() {
     let phases = Phases { wait: 50, preamble: 0, first: 30, rest: 40, client: 0, cache: 0 };
     assert_eq!((done[0].phases, done[0].at, done[0].until), (phases, 50, 170));
     assert_eq!((done[0].rows, done[0].bytes, done[0].error), (2, 7 * 3 + 14, None));
-    assert!(matches!(&done[0].raw, Some(Values::Text(text)) if **text == *b"SELECT 1"));
+    assert!(matches!(done[0].raw.as_deref(), Some(Values::Text(text)) if **text == *b"SELECT 1"));
 }
 
 #[test]
@@ -221,6 +221,28 @@ fn in_session_mode_statements_are_known_by_their_names() {
     let done = line.done();
     assert_eq!(texts(&done), ["select ?"]);
     assert!(done[0].noted.tags.is_some());
+}
+
+#[test]
+fn what_a_client_sent_is_kept_in_part_and_not_beyond_it() {
+    let mut line = Line::new(Mode::Exclusive);
+    let long = "x".repeat(100_000);
+    for n in 0..1500 {
+        line.execute(&format!("s{n}"), &format!("SELECT '{long}'"), &long);
+    }
+    line.frame(front::SYNC, b"");
+    let timing = line.server.timing.as_ref().unwrap();
+    assert_eq!((timing.names(), timing.raw_in_flight()), (1000, 64));
+    for tag in [back::PARSE_COMPLETE, back::BIND_COMPLETE] {
+        line.comes(tag, b"");
+    }
+    line.complete("SELECT 1");
+    let done = line.done();
+    let Some(Values::Bound(text, values)) = done[0].raw.as_deref() else { panic!("{done:?}") };
+    assert_eq!((text.len(), values.len()), (16 << 10, 16 << 10));
+    line.server.rest();
+    let timing = line.server.timing.as_ref().unwrap();
+    assert_eq!((timing.names(), timing.raw_in_flight()), (0, 0));
 }
 
 #[test]
